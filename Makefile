@@ -1,0 +1,30 @@
+# Each verb brings what it needs: only python3 (3.11 or newer), make and the package registries are assumed.
+PYTHON ?= python3
+BIN := .venv/bin
+CODE := sharedvip cluster webhook reconciler certs simulator localcluster cli tests scripts
+
+.PHONY: help test check format environment clean
+
+help: ## Show the verbs.
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+
+test: environment ## Run every test.
+	@$(BIN)/pytest $(PYTEST)
+
+check: environment ## Format, lint, types, import contracts, spelling, documents.
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/pyright
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/codespell
+	$(BIN)/pytest -q tests/repo
+
+format: environment ## Rewrite the code as the check wants it.
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+
+environment:
+	@$(PYTHON) scripts/environment.py
+
+clean: ## Remove the environment; the caches under ~/.cache/sharedvip stay.
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""The webhook's serving certificate: issued, kept in Secrets, told to the API server, reloaded while serving."""

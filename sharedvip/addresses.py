@@ -1,0 +1,25 @@
+"""Addresses compare as addresses; nothing here knows where one was written."""
+
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+
+def parse_address(text: str) -> IPv4Address | IPv6Address | None:
+    """The address, or None where the text is none that a VIP can have (a zone or an IPv4 in IPv6's clothes)."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address) and (address.scope_id or address.ipv4_mapped):
+        return None
+    return address
+
+
+def canonical(text: str) -> str:
+    """The one spelling of an address, as ``IPAddress`` objects are named; the text itself where it is none."""
+    address = parse_address(text)
+    return text if address is None else str(address)
+
+
+def family_of(address: IPv4Address | IPv6Address) -> str:
+    """``IPv4`` or ``IPv6``, as in ``spec.ipFamilies``."""
+    return f"IPv{address.version}"

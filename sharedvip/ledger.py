@@ -1,0 +1,179 @@
+"""The ledger as values: who claims what, how a claim grows, when it may shrink; it never reads, writes or tells time.
+
+Admission only grows a claim; only the observed world shrinks it. ``docs/adr/0001-ledger.md`` tells why, and
+``cluster/shared_vips.py`` how a ``Ledger`` is stored as a ``SharedVIP``.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sharedvip.model import Group, GroupName, Listener, Peer, ServiceView, SharedValues
+from sharedvip.parse import shared_values
+
+GRACE = timedelta(seconds=65)
+"""How long a claim may wait for its Service: the API server's longest request (60 s) and 5 s for its clock."""
+
+_PLAIN_KEY = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_NOT_IN_A_NAME = re.compile(r"[^a-z0-9]+")
+
+
+class Claim(NamedTuple):
+    """One listener of a group, held by one incarnation of one Service since ``claimed_at`` (UTC, microseconds).
+
+    The time tells a claim from an earlier one of the same listener by the same member, so it is never cut to seconds:
+    a Service can be stored, shown, changed and changed back within one, and the claim made last would be released for
+    the past of the first (found by ``tests/sharedvip/test_ledger_machine.py``).
+    """
+
+    listener: Listener
+    service: str
+    uid: str
+    claimed_at: datetime
+
+
+class Member(NamedTuple):
+    """One incarnation of a Service: what writes its claims, and alone may change them."""
+
+    service: str
+    uid: str
+
+    @property
+    def field_manager(self) -> str:
+        """Its name at the API server: at most 63 + 1 + 36 of the 128 characters allowed there."""
+        return f"{self.service}.{self.uid}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What a group's ``SharedVIP`` says; ``claims`` sorted by listener, a listener never twice."""
+
+    name: GroupName
+    shared: SharedValues = field(default_factory=SharedValues)
+    claims: tuple[Claim, ...] = ()
+    vip: str = ""
+    """The address the group lives on at Avi, "" before there is one."""
+    uid: str = ""
+    resource_version: str = ""
+    is_deleting: bool = False
+    has_finalizer: bool = False
+
+    def claims_of(self, member: Member) -> tuple[Claim, ...]:
+        """The member's claims, sorted by listener."""
+        return tuple(claim for claim in self.claims if (claim.service, claim.uid) == member)
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """Who claims anything, sorted."""
+        return tuple(sorted({Member(claim.service, claim.uid) for claim in self.claims}))
+
+
+class Release(NamedTuple):
+    """A member's claims as they are to be from now on; none: the member leaves the group."""
+
+    member: Member
+    keep: tuple[Claim, ...]
+
+
+def member_of(service: ServiceView) -> Member:
+    """The member that a Service is, or would be."""
+    return Member(service.name.name, service.uid)
+
+
+def object_name(key: str) -> str:
+    """The name of the group's ``SharedVIP``: the key where it may be a name, else a readable form and a hash.
+
+    Two keys never share a name: a plain key has no dot, and 16 hexadecimal digits of SHA-256 tell the others apart.
+    """
+    if _PLAIN_KEY.fullmatch(key):
+        return key
+    readable = _NOT_IN_A_NAME.sub("-", key.lower()).strip("-")
+    digest = hashlib.sha256(key.encode()).hexdigest()[:16]
+    return f"{readable or 'key'}.{digest}"
+
+
+def grow(ledger: Ledger | None, candidate: ServiceView, *, old: ServiceView | None, now: datetime) -> tuple[Claim, ...]:
+    """What the candidate's member must claim: all it had (in the ledger, and as ``old``) and all it asks for.
+
+    "Allowed" does not mean "stored": a later webhook or a quota may still refuse, and then the old listeners live on.
+    A listener that this request adds is claimed as of now, even where an earlier claim of it is still there: that
+    one may be about to be released. The others keep their time.
+    """
+    member = member_of(candidate)
+    known = {claim.listener: claim for claim in (ledger.claims_of(member) if ledger else ())}
+    before = (
+        set(old.listeners) if old is not None and old.group == candidate.group and old.is_member else set[Listener]()
+    )
+    claims = dict(known)
+    for listener in before | set(candidate.listeners):
+        if listener not in known or listener not in before:
+            claims[listener] = Claim(listener, *member, now)
+    return tuple(sorted(claims.values()))
+
+
+def confirmed_claims(ledger: Ledger, services: Iterable[ServiceView]) -> frozenset[Claim]:
+    """The claims whose listener the world shows: once shown, its absence means it was given up."""
+    shown = {
+        (member_of(s), listener) for s in services if s.group == ledger.name and s.is_member for listener in s.listeners
+    }
+    return frozenset(c for c in ledger.claims if (Member(c.service, c.uid), c.listener) in shown)
+
+
+def shrink(
+    ledger: Ledger, services: Iterable[ServiceView], *, confirmed: frozenset[Claim], now: datetime
+) -> tuple[Release, ...]:
+    """Which members hold more than the world shows, sorted: at once what was shown before, the rest after the grace.
+
+    Args:
+        ledger: What is claimed.
+        services: All Services of the namespace that carry the annotation, as observed.
+        confirmed: Claims that were shown at some earlier time (see ``confirmed_claims``).
+        now: UTC.
+    """
+    backed = confirmed_claims(ledger, services)
+    stale = {c for c in ledger.claims if c not in backed and (c in confirmed or now - c.claimed_at > GRACE)}
+    return tuple(
+        Release(member, tuple(c for c in ledger.claims_of(member) if c not in stale))
+        for member in ledger.members
+        if any(c in stale for c in ledger.claims_of(member))
+    )
+
+
+def is_accepted(ledger: Ledger | None, service: ServiceView) -> bool:
+    """Whether the group, as admitted, includes all that the Service asks for."""
+    if ledger is None or not service.is_member or service.group != ledger.name:
+        return False
+    claimed = {claim.listener for claim in ledger.claims_of(member_of(service))}
+    return claimed.issuperset(service.listeners) and shared_values(service) == ledger.shared
+
+
+def group_of(
+    name: GroupName, *, ledger: Ledger | None, services: Iterable[ServiceView], candidate: ServiceView
+) -> Group:
+    """The group as the candidate meets it: what is claimed and what is stored, without the candidate itself.
+
+    Args:
+        name: The group that the candidate asks for.
+        ledger: Its ledger, None where there is none yet.
+        services: The group's stored members, in any order; terminating ones still hold their ports.
+        candidate: Left out by name: a namesake is itself, before the update, or before it was created anew.
+    """
+    others = [s for s in services if s.group == name and s.is_member and s.name != candidate.name]
+    peers = [_stored_peer(service, ledger) for service in others]
+    if ledger is not None:
+        seen = {member_of(service) for service in others}
+        absent = [m for m in ledger.members if m not in seen and m.service != candidate.name.name]
+        peers += [Peer(*m, _claimed(ledger, m), ledger.shared, is_pending=True) for m in absent]
+    return Group(name, tuple(sorted(peers, key=lambda p: (p.service, p.uid))), vip=ledger.vip if ledger else "")
+
+
+def _claimed(ledger: Ledger | None, member: Member) -> tuple[Listener, ...]:
+    return tuple(c.listener for c in ledger.claims_of(member)) if ledger else ()
+
+
+def _stored_peer(service: ServiceView, ledger: Ledger | None) -> Peer:
+    listeners = set(service.listeners) | set(_claimed(ledger, member_of(service)))
+    return Peer(service.name.name, service.uid, tuple(sorted(listeners)), shared_values(service))

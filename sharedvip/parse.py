@@ -1,0 +1,167 @@
+"""Service JSON to ``ServiceView``: the only module that knows where a Service's fields live; it never judges them.
+
+The TypedDicts name just the fields we read, so that a decoder skips the rest (msgspec: 5 us for a whole review
+against 27 us with json; ``shared/design/kubernetes.md`` 3.1).
+"""
+
+from typing import TypedDict
+
+from sharedvip import annotations
+from sharedvip.addresses import canonical
+from sharedvip.model import Listener, ServiceName, ServicePort, ServiceView, SharedValues
+
+
+def port_field(index: int) -> str:
+    """Path of an entry of ``spec.ports``."""
+    return f"spec.ports[{index}]"
+
+
+def annotation_field(annotation: str) -> str:
+    """Path of an annotation."""
+    return f"metadata.annotations[{annotation}]"
+
+
+ADDRESS_FIELD = "spec.loadBalancerIP"
+ADDRESS_ANNOTATION_FIELD = annotation_field(annotations.LOAD_BALANCER_IP)
+SHARING_KEY_FIELD = annotation_field(annotations.SHARED_VIP)
+TYPE_FIELD = "spec.type"
+CLASS_FIELD = "spec.loadBalancerClass"
+
+
+class MetadataObject(TypedDict, total=False):
+    """``metadata``."""
+
+    name: str
+    generateName: str
+    namespace: str
+    uid: str
+    resourceVersion: str
+    annotations: dict[str, str] | None
+    labels: dict[str, str] | None
+    deletionTimestamp: str | None
+
+
+class PortObject(TypedDict, total=False):
+    """One of ``spec.ports``."""
+
+    name: str
+    port: int
+    protocol: str
+    targetPort: int | str | None
+
+
+class SpecObject(TypedDict, total=False):
+    """``spec``."""
+
+    type: str
+    ports: list[PortObject] | None
+    loadBalancerIP: str
+    loadBalancerClass: str | None
+    ipFamilies: list[str] | None
+    sessionAffinity: str
+    loadBalancerSourceRanges: list[str] | None
+    externalTrafficPolicy: str
+
+
+class IngressObject(TypedDict, total=False):
+    """One of ``status.loadBalancer.ingress``."""
+
+    ip: str
+
+
+class LoadBalancerObject(TypedDict, total=False):
+    """``status.loadBalancer``."""
+
+    ingress: list[IngressObject] | None
+
+
+class ConditionObject(TypedDict, total=False):
+    """One of ``status.conditions``."""
+
+    type: str
+
+
+class StatusObject(TypedDict, total=False):
+    """``status``."""
+
+    loadBalancer: LoadBalancerObject
+    conditions: list[ConditionObject] | None
+
+
+class ServiceObject(TypedDict, total=False):
+    """A ``v1`` Service, as far as we read it."""
+
+    apiVersion: str
+    kind: str
+    metadata: MetadataObject
+    spec: SpecObject
+    status: StatusObject
+
+
+def parse_service(service: ServiceObject, *, namespace: str = "") -> ServiceView:
+    """What we read of a Service; ``namespace`` stands in where the object does not say (a manifest)."""
+    metadata = service.get("metadata", {})
+    spec = service.get("spec", {})
+    status = service.get("status", {})
+    notes = metadata.get("annotations") or {}
+    return ServiceView(
+        name=ServiceName(
+            metadata.get("namespace") or namespace, metadata.get("name") or metadata.get("generateName", "")
+        ),
+        uid=metadata.get("uid", ""),
+        type=spec.get("type") or "ClusterIP",
+        sharing_key=notes.get(annotations.SHARED_VIP),
+        sharing_label=(metadata.get("labels") or {}).get(annotations.SHARED_VIP),
+        ports=_parse_ports(spec),
+        load_balancer_ip=spec.get("loadBalancerIP") or "",
+        address_annotation=notes.get(annotations.LOAD_BALANCER_IP, ""),
+        load_balancer_class=spec.get("loadBalancerClass") or "",
+        infra_setting=notes.get(annotations.INFRA_SETTING, ""),
+        l4_rule=notes.get(annotations.L4_RULE, ""),
+        ip_families=tuple(spec.get("ipFamilies") or ()),
+        session_affinity=spec.get("sessionAffinity") or "",
+        has_source_ranges=bool(spec.get("loadBalancerSourceRanges")),
+        external_traffic_policy=spec.get("externalTrafficPolicy") or "",
+        is_deleting=bool(metadata.get("deletionTimestamp")),
+        vips=_parse_vips(status),
+        has_ready_condition=any(c.get("type") == annotations.READY_CONDITION for c in status.get("conditions") or ()),
+    )
+
+
+def _parse_ports(spec: SpecObject) -> tuple[ServicePort, ...]:
+    return tuple(
+        ServicePort(
+            index=index,
+            listener=Listener(port.get("port", 0), port.get("protocol") or "TCP"),
+            name=port.get("name") or "",
+            # Source: Kubernetes API: "If this is not specified, the value of the 'port' field is used".
+            target_port=port.get("targetPort") or port.get("port", 0),
+        )
+        for index, port in enumerate(spec.get("ports") or ())
+    )
+
+
+def _parse_vips(status: StatusObject) -> tuple[str, ...]:
+    entries = status.get("loadBalancer", {}).get("ingress") or ()
+    return tuple(entry.get("ip", "") for entry in entries if entry.get("ip"))
+
+
+def static_address(service: ServiceView) -> str:
+    """Its static address in canonical spelling, "" where it asks for none; ``spec.loadBalancerIP`` wins."""
+    return canonical(service.load_balancer_ip or service.address_annotation)
+
+
+def static_address_field(service: ServiceView) -> str:
+    """Path of the field that its static address is in, or would be."""
+    is_annotation = bool(service.address_annotation) and not service.load_balancer_ip
+    return ADDRESS_ANNOTATION_FIELD if is_annotation else ADDRESS_FIELD
+
+
+def shared_values(service: ServiceView) -> SharedValues:
+    """What it would have to have in common with its group."""
+    return SharedValues(
+        static_address=static_address(service),
+        load_balancer_class=service.load_balancer_class,
+        infra_setting=service.infra_setting,
+        l4_rule=service.l4_rule,
+    )

@@ -1,0 +1,49 @@
+"""Each example on the reference page is what the rules really say, word for word."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from sharedvip.decide import decide
+from sharedvip.model import AddressHolder, Policy, ServiceView, Situation
+from sharedvip.rules import RULES
+from tests.builders import lines, peer, service, situation
+
+PAGE = (Path(__file__).parents[2] / "docs/reference/rules.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"^```text\n(.+)\n```$", PAGE, flags=re.MULTILINE)
+AVI = "ako.vmware.com/avi-lb"
+SEED_PEERS = tuple(peer(f"sharedvip-avisvc-lb{n}", static_address="100.64.196.75") for n in (1, 2))
+
+SCENES: list[tuple[ServiceView, Situation]] = [
+    (service(type="ClusterIP"), situation()),
+    (service(key="web/a"), situation()),
+    (service("web", "80"), situation(peer("sharedvip-avisvc-lb1", "80"))),
+    (service("web", "80"), situation(peer("sharedvip-avisvc-lb1", "80", is_pending=True))),
+    (service("web", "80", "443", "80"), situation()),
+    (service(load_balancer_ip="foo"), situation()),
+    (service(load_balancer_ip="10.0.0.1", address_annotation="10.0.0.2"), situation()),
+    (service(load_balancer_ip="2001:db8::1", ip_families=("IPv4",)), situation()),
+    (service(load_balancer_ip="100.64.196.76"), situation(*SEED_PEERS)),
+    (service(), situation(*(peer(name, static_address="100.64.196.75") for name in "ab"))),
+    (service(load_balancer_ip="10.0.0.1"), situation(peer("a"), peer("b"))),
+    (service(load_balancer_ip="100.64.196.76"), situation(peer("a"), peer("b"), vip="100.64.196.61")),
+    (service(load_balancer_ip="100.64.196.75"), situation(holders=[AddressHolder("default", key="other-key")])),
+    (service(load_balancer_ip="100.64.196.75"), situation(holders=[AddressHolder("elsewhere", key="other-key")])),
+    (service(load_balancer_class="example.com/lb"), situation()),
+    (service(), situation(policy=Policy(is_default_class=False))),
+    (service(), situation(peer("a", load_balancer_class=AVI))),
+    (service(infra_setting="silver"), situation(peer("a", infra_setting="gold"))),
+    (service(), situation(peer("a", l4_rule="fast"))),
+]
+
+
+@pytest.mark.parametrize(("scene", "example"), list(zip(SCENES, EXAMPLES, strict=True)), ids=EXAMPLES)
+def test_an_example_is_what_the_rules_say(scene: tuple[ServiceView, Situation], example: str) -> None:
+    """One scene for each example, in the order of the page; nothing else is wrong in it."""
+    assert lines(decide(*scene)) == [example]
+
+
+def test_every_rule_has_an_example_with_its_id() -> None:
+    """Of each rule at least one."""
+    assert {example.rpartition("[")[2].rstrip("]") for example in EXAMPLES} == {rule.ID for rule in RULES}

@@ -1,0 +1,1 @@
+"""The admission server (not written yet); it decides by the rules of ``sharedvip`` alone."""
