@@ -6,7 +6,7 @@ Admission only grows a claim; only the observed world shrinks it. ``docs/adr/000
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -78,9 +78,10 @@ class Release(NamedTuple):
     keep: tuple[Claim, ...]
 
 
-def member_of(service: ServiceView) -> Member:
+def member_of(service: ServiceView | Peer) -> Member:
     """The member that a Service is, or would be."""
-    return Member(service.name.name, service.uid)
+    name = service.service if isinstance(service, Peer) else service.name.name
+    return Member(name, service.uid)
 
 
 def object_name(key: str) -> str:
@@ -162,18 +163,21 @@ def group_of(
         candidate: Left out by name: a namesake is itself, before the update, or before it was created anew.
     """
     others = [s for s in services if s.group == name and s.is_member and s.name != candidate.name]
-    peers = [_stored_peer(service, ledger) for service in others]
+    peers = [Peer(*member_of(s), listeners=tuple(sorted(set(s.listeners))), shared=shared_values(s)) for s in others]
     if ledger is not None:
-        seen = {member_of(service) for service in others}
-        absent = [m for m in ledger.members if m not in seen and m.service != candidate.name.name]
-        peers += [Peer(*m, _claimed(ledger, m), ledger.shared, is_pending=True) for m in absent]
-    return Group(name, tuple(sorted(peers, key=lambda p: (p.service, p.uid))), vip=ledger.vip if ledger else "")
+        peers += _pending(ledger, {member_of(peer): peer for peer in peers}, candidate)
+    return Group(name, tuple(sorted(peers, key=_peer_order)), vip=ledger.vip if ledger else "")
 
 
-def _claimed(ledger: Ledger | None, member: Member) -> tuple[Listener, ...]:
-    return tuple(c.listener for c in ledger.claims_of(member)) if ledger else ()
+def _pending(ledger: Ledger, stored: Mapping[Member, Peer], candidate: ServiceView) -> Iterator[Peer]:
+    """What is claimed and not stored: by members on their way, and by stored ones that are being changed."""
+    for member in ledger.members:
+        peer = stored.get(member)
+        shown = peer.listeners if peer else ()
+        claimed = tuple(c.listener for c in ledger.claims_of(member) if c.listener not in shown)
+        if claimed and member.service != candidate.name.name:
+            yield Peer(*member, listeners=claimed, shared=peer.shared if peer else ledger.shared, is_pending=True)
 
 
-def _stored_peer(service: ServiceView, ledger: Ledger | None) -> Peer:
-    listeners = set(service.listeners) | set(_claimed(ledger, member_of(service)))
-    return Peer(service.name.name, service.uid, tuple(sorted(listeners)), shared_values(service))
+def _peer_order(peer: Peer) -> tuple[str, str, bool]:
+    return peer.service, peer.uid, peer.is_pending

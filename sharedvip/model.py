@@ -101,7 +101,10 @@ class Peer:
     listeners: tuple[Listener, ...]
     shared: SharedValues = SharedValues()
     is_pending: bool = False
-    """It has claimed but was not seen yet: admitted a moment ago, or refused by somebody after us."""
+    """These listeners are claimed but not stored yet: admitted a moment ago, or refused by somebody after us.
+
+    A stored Service with claims beyond what is stored is two peers: what it has, and what it is being changed to.
+    """
 
 
 @dataclass(frozen=True, slots=True)

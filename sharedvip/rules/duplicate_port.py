@@ -49,7 +49,9 @@ def _denial_of_held(port: ServicePort, *, holders: list[Peer], group: Group) -> 
     where = f"on shared VIP {quoted(group.name.key)} by {services(names)}"
     if all(holder.is_pending for holder in holders):
         verb = "is" if len(names) == 1 else "are"
-        problem = f"{port.listener} is being claimed {where}, which {verb} being created right now"
+        stored = {peer.service for peer in group.peers if not peer.is_pending}
+        event = "changed" if stored.issuperset(names) else "created"
+        problem = f"{port.listener} is being claimed {where}, which {verb} being {event} right now"
         remedy = "try again in a moment, or choose another port"
     else:
         problem, remedy = f"{port.listener} is already served {where}", _REMEDY

@@ -320,8 +320,17 @@ def stored_peer(name: str, *ports: str, address: str = "") -> Peer:
         pytest.param(
             [service("a", "443")],
             ledger(claim("81", "a")),
-            (stored_peer("a", "81", "443"),),
-            id="a stored peer also holds what it claims",
+            (stored_peer("a", "443"), Peer("a", "uid-of-a", listeners("81"), is_pending=True)),
+            id="a stored peer holds what it claims beyond that, as pending",
+        ),
+        pytest.param(
+            [service("a", "443", load_balancer_ip="10.0.0.1")],
+            ledger(claim("81", "a"), claim("443", "a"), address="10.0.0.2"),
+            (
+                stored_peer("a", "443", address="10.0.0.1"),
+                Peer("a", "uid-of-a", listeners("81"), SharedValues("10.0.0.1"), is_pending=True),
+            ),
+            id="a stored peer that is being changed speaks for its values itself",
         ),
         pytest.param(
             [],

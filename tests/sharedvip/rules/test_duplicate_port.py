@@ -62,6 +62,17 @@ HUNDRED_NAMES = "'p000', 'p001', 'p002', 'p003', 'p004', 'p005', 'p006', 'p007',
         ),
         pytest.param(
             service("web", "80/TCP"),
+            situation(peer("a", "443/TCP"), peer("a", "80/TCP", is_pending=True)),
+            [
+                (
+                    "spec.ports[0]: 80/TCP is being claimed on shared VIP 'shared-vip-key-1' by Service 'a', which is "
+                    "being changed right now; try again in a moment, or choose another port [duplicate-port]"
+                )
+            ],
+            id="a port that a stored Service takes or gives up at this moment, too",
+        ),
+        pytest.param(
+            service("web", "80/TCP"),
             situation(peer("a", "80/TCP", is_pending=True), peer("b", "80/TCP", is_pending=True)),
             [
                 (
