@@ -1,1 +1,1 @@
-"""A real control plane on loopback, built from pinned Go modules (its Python is not written yet)."""
+"""A real control plane on loopback, built from pinned Go modules; it needs no container and knows no other package."""
