@@ -1,1 +1,1 @@
-"""The only door to the Kubernetes API (not written yet); it decides nothing."""
+"""The only door to the Kubernetes API: what is observed, read and written there; it never decides."""

@@ -1,0 +1,186 @@
+"""Locks on static addresses, unique in the cluster, as ``IPAddress`` objects; it never touches those of others.
+
+Creating the object is the lock: its name is the address in canonical form, and a name exists once. Kubernetes keeps
+cluster IPs in the same way (``pkg/registry/core/service/ipallocator``), so an address that is one is taken too.
+"""
+
+from typing import Final, NamedTuple
+from urllib.parse import quote
+
+import msgspec
+import structlog
+
+from cluster.api import KubernetesApi
+from cluster.errors import AlreadyExists, Conflict, NotFound, Unreachable
+from cluster.metadata import ListMeta, ObjectMeta
+from sharedvip.ledger import object_name
+from sharedvip.model import AddressHolder, GroupName
+
+PATH: Final = "/apis/networking.k8s.io/v1/ipaddresses"
+MANAGED_BY: Final = "ipaddress.kubernetes.io/managed-by"
+"""Source: Kubernetes well-known labels; the cluster-IP repair loop only looks at its own."""
+OURS: Final = "sharedvip.dev"
+KEY_ANNOTATION: Final = "sharedvip.dev/key"
+"""The group's key: the parent's name may be a hash, and a lock must be understood when its ``SharedVIP`` is gone."""
+
+_PAGE_SIZE: Final = 500
+_TRIES: Final = 3
+_log = structlog.get_logger("cluster.ip_addresses")
+
+
+class HeldAddress(NamedTuple):
+    """An address that a group holds, in canonical spelling."""
+
+    address: str
+    group: GroupName
+
+
+class _ParentRef(msgspec.Struct):
+    group: str = ""
+    resource: str = ""
+    namespace: str = ""
+    name: str = ""
+
+
+class _Spec(msgspec.Struct):
+    parent: _ParentRef = msgspec.field(name="parentRef", default_factory=_ParentRef)
+
+
+class _IPAddress(msgspec.Struct):
+    metadata: ObjectMeta
+    spec: _Spec = msgspec.field(default_factory=_Spec)
+
+
+class _IPAddresses(msgspec.Struct):
+    metadata: ListMeta
+    items: list[_IPAddress] | None = None
+
+
+class AddressLocks:
+    """The locks of all groups, live."""
+
+    def __init__(self, api: KubernetesApi) -> None:
+        """Use a connection."""
+        self._api: Final = api
+
+    async def take(
+        self, address: str, group: GroupName, *, dry_run: bool = False, timeout_seconds: float = 5.0
+    ) -> AddressHolder | None:
+        """Lock an address (canonical spelling) for a group; None: it is the group's, now or already.
+
+        Returns:
+            Who holds it otherwise: a group with its key, a Service whose cluster IP it is, or something else, without
+            names.
+
+        Raises:
+            ClusterError: The API server refused or could not be asked. ``Invalid``: not canonical.
+        """
+        query = {"dryRun": "All"} if dry_run else {}
+        for _ in range(_TRIES):
+            try:
+                body = _render(address, group)
+                await self._api.request("POST", PATH, query=query, body=body, timeout_seconds=timeout_seconds)
+            except AlreadyExists:
+                found = await self._read(address, timeout_seconds)
+                if found is not None:
+                    return None if _is_of(found, group) else _holder(found)
+            else:
+                return None
+        raise Unreachable(f"IPAddress '{address}' comes and goes")
+
+    async def release(self, address: str, group: GroupName, *, timeout_seconds: float = 5.0) -> None:
+        """Unlock an address; nothing happens where the group does not hold it.
+
+        Raises:
+            ClusterError: The API server refused or could not be asked.
+        """
+        found = await self._read(address, timeout_seconds)
+        if found is None or not _is_of(found, group):
+            return
+        body = msgspec.json.encode({"preconditions": {"uid": found.metadata.uid}})
+        try:
+            await self._api.request("DELETE", _path(address), body=body, timeout_seconds=timeout_seconds)
+        except (NotFound, Conflict):
+            # Somebody was faster, and may have given it to another group by now.
+            return
+
+    async def list_ours(self) -> tuple[HeldAddress, ...]:
+        """All addresses that groups hold, sorted.
+
+        Raises:
+            ClusterError: The API server refused or could not be asked.
+        """
+        held: list[HeldAddress] = []
+        position = ""
+        while True:
+            query = {"labelSelector": f"{MANAGED_BY}={OURS}", "limit": str(_PAGE_SIZE)}
+            if position:
+                query["continue"] = position
+            page = msgspec.json.decode(await self._api.request("GET", PATH, query=query), type=_IPAddresses)
+            held += [entry for entry in map(_held, page.items or ()) if entry is not None]
+            position = page.metadata.continue_
+            if not position:
+                return tuple(sorted(held))
+
+    async def _read(self, address: str, timeout_seconds: float) -> _IPAddress | None:
+        try:
+            answer = await self._api.request("GET", _path(address), timeout_seconds=timeout_seconds)
+        except NotFound:
+            return None
+        return msgspec.json.decode(answer, type=_IPAddress)
+
+
+def _path(address: str) -> str:
+    return f"{PATH}/{quote(address, safe='')}"
+
+
+def _render(address: str, group: GroupName) -> bytes:
+    parent = {
+        "group": OURS,
+        "resource": "sharedvips",
+        "namespace": group.namespace,
+        "name": object_name(group.key),
+    }
+    return msgspec.json.encode(
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "IPAddress",
+            "metadata": {"name": address, "labels": {MANAGED_BY: OURS}, "annotations": {KEY_ANNOTATION: group.key}},
+            "spec": {"parentRef": parent},
+        }
+    )
+
+
+def _is_ours(found: _IPAddress) -> bool:
+    return (found.spec.parent.group, found.spec.parent.resource) == (OURS, "sharedvips")
+
+
+def _is_of(found: _IPAddress, group: GroupName) -> bool:
+    """By the parent, which cannot be changed, unlike labels and annotations."""
+    parent = found.spec.parent
+    return _is_ours(found) and (parent.namespace, parent.name) == (group.namespace, object_name(group.key))
+
+
+def _key(found: _IPAddress) -> str:
+    """The key that the parent's name was derived from, "" where nobody knows."""
+    parent = found.spec.parent.name
+    noted = (found.metadata.annotations or {}).get(KEY_ANNOTATION, "")
+    return next((key for key in (noted, parent) if key and object_name(key) == parent), "")
+
+
+def _holder(found: _IPAddress) -> AddressHolder:
+    parent = found.spec.parent
+    if _is_ours(found):
+        return AddressHolder(parent.namespace, key=_key(found) or parent.name)
+    if (parent.group, parent.resource) == ("", "services"):
+        return AddressHolder(parent.namespace, service=parent.name)
+    return AddressHolder(parent.namespace)
+
+
+def _held(found: _IPAddress) -> HeldAddress | None:
+    if not _is_ours(found):
+        return None
+    if key := _key(found):
+        return HeldAddress(found.metadata.name, GroupName(found.spec.parent.namespace, key))
+    _log.warning("address.unknown_group", address=found.metadata.name, shared_vip=found.spec.parent.name)
+    return None

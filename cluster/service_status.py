@@ -1,0 +1,137 @@
+"""What a Service's status says of its VIP, by server-side apply; it never takes a field that another manager owns."""
+
+from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+
+from cluster.api import APPLY, KubernetesApi
+from cluster.errors import Conflict, Invalid, NotFound
+from cluster.field_conflicts import FieldConflict, parse_conflicts
+from cluster.metadata import ObjectMeta
+from sharedvip.annotations import READY_CONDITION
+from sharedvip.model import ServiceName, ServiceView
+
+FIELD_MANAGER: Final = "sharedvip-reconciler"
+
+_MESSAGE_LIMIT: Final = 32768
+"""Source: ``metav1.Condition``, maxLength of message."""
+
+
+class _Condition(msgspec.Struct, rename="camel"):
+    type: str = ""
+    status: str = ""
+    last_transition_time: str = ""
+
+
+class _Status(msgspec.Struct):
+    conditions: list[_Condition] | None = None
+
+
+class _Service(msgspec.Struct):
+    metadata: ObjectMeta
+    status: _Status = msgspec.field(default_factory=_Status)
+
+
+async def publish(
+    api: KubernetesApi,
+    service: ServiceView,
+    *,
+    vip: str,
+    ready: bool,
+    reason: str,
+    message: str,
+    now: datetime,
+) -> tuple[FieldConflict, ...]:
+    """Say that a Service is, or is not, served on a VIP; nothing happens where the Service is gone.
+
+    A write that changes nothing costs a read and a patch that the API server does not store.
+
+    Args:
+        api: The connection.
+        service: Its name and uid; one that was made anew under the name is left alone.
+        vip: "" takes our address out of ``status.loadBalancer``.
+        ready: Whether it is served.
+        reason: CamelCase, for machines.
+        message: For people.
+        now: UTC.
+
+    Returns:
+        None as a rule. Otherwise the fields that another manager owns: ``status.loadBalancer`` was left to it, and
+        only our condition was written.
+
+    Raises:
+        ClusterError: The API server refused or could not be asked.
+    """
+    stored = await _read(api, service)
+    if stored is None:
+        return ()
+    condition = {
+        "type": READY_CONDITION,
+        "status": str(ready),
+        "reason": reason,
+        "message": message[:_MESSAGE_LIMIT],
+        "lastTransitionTime": _since(stored, ready=ready, now=now),
+        "observedGeneration": stored.metadata.generation,
+    }
+    ingress = {"loadBalancer": {"ingress": [{"ip": vip, "ipMode": "VIP"}]}} if vip else {}
+    conflicts = await _apply(api, service, status={**ingress, "conditions": [condition]})
+    if conflicts:
+        await _apply(api, service, status={"conditions": [condition]})
+    return conflicts
+
+
+async def withdraw(api: KubernetesApi, service: ServiceView) -> None:
+    """Take out of a Service's status all that we wrote; nothing happens where the Service is gone.
+
+    Raises:
+        ClusterError: The API server refused or could not be asked.
+    """
+    await _apply(api, service, status={})
+
+
+async def _read(api: KubernetesApi, service: ServiceView) -> _Service | None:
+    """The Service, None where it is gone or another one has its name."""
+    try:
+        stored = msgspec.json.decode(await api.request("GET", _path(service.name)), type=_Service)
+    except NotFound:
+        return None
+    return stored if service.uid in ("", stored.metadata.uid) else None
+
+
+async def _apply(api: KubernetesApi, service: ServiceView, *, status: dict[str, object]) -> tuple[FieldConflict, ...]:
+    """Who is in the way; also none where there is nothing left to write to."""
+    namespace, name = service.name
+    metadata = {"name": name, "namespace": namespace} | ({"uid": service.uid} if service.uid else {})
+    body = {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "status": status}
+    try:
+        await api.request(
+            "PATCH",
+            f"{_path(service.name)}/status",
+            query={"fieldManager": FIELD_MANAGER},
+            body=msgspec.json.encode(body),
+            content_type=APPLY,
+        )
+    except NotFound:
+        return ()
+    except Conflict as error:
+        # Measured on 1.36.3: a Service that is gone answers 409 "uid mismatch", without a cause.
+        return parse_conflicts(error)
+    except Invalid as error:
+        # Likewise: one that was made anew answers 422 "metadata.uid: field is immutable".
+        if not any(cause.field == "metadata.uid" for cause in error.causes):
+            raise
+    return ()
+
+
+def _path(name: ServiceName) -> str:
+    return f"/api/v1/namespaces/{quote(name.namespace, safe='')}/services/{quote(name.name, safe='')}"
+
+
+def _since(stored: _Service, *, ready: bool, now: datetime) -> str:
+    """When the condition last changed its status: it keeps its time otherwise."""
+    said = next((c for c in stored.status.conditions or () if c.type == READY_CONDITION), None)
+    if said is not None and said.status == str(ready):
+        return said.last_transition_time
+    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

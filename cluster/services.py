@@ -1,0 +1,142 @@
+"""The Services that matter to us, as last observed, and one Service as it is now; it never judges them.
+
+Kept are those with the annotation, those of type LoadBalancer (they may hold an address) and those with our condition.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from urllib.parse import quote
+
+import msgspec
+
+from cluster.api import KubernetesApi
+from cluster.errors import NotFound
+from cluster.index import Index
+from cluster.reflector import Reflector
+from sharedvip.addresses import canonical
+from sharedvip.model import GroupName, ServiceName, ServiceView
+from sharedvip.parse import ServiceObject, parse_service, static_address
+
+PATH = "/api/v1/services"
+TOMBSTONE_SECONDS = 120.0
+"""How long a gone Service is remembered: well beyond the ledger's grace, and then nobody asks."""
+
+OnServiceChange = Callable[[ServiceView | None, ServiceView | None], None]
+
+_DECODER = msgspec.json.Decoder(ServiceObject)
+
+
+async def read_service(api: KubernetesApi, name: ServiceName, *, timeout_seconds: float = 5.0) -> ServiceView | None:
+    """One Service as it is now; None where there is none.
+
+    Raises:
+        ClusterError: The API server could not be asked.
+    """
+    path = f"/api/v1/namespaces/{quote(name.namespace, safe='')}/services/{quote(name.name, safe='')}"
+    try:
+        return parse_service(_DECODER.decode(await api.request("GET", path, timeout_seconds=timeout_seconds)))
+    except NotFound:
+        return None
+
+
+class ServiceCache:
+    """All Services of interest, indexed by group, namespace and address."""
+
+    def __init__(self, api: KubernetesApi, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Read nothing before ``run``."""
+        self.reflector = Reflector(api, PATH, raw=ServiceObject, select=_select, on_change=self._on_change, clock=clock)
+        self._clock = clock
+        self._subscribers: list[OnServiceChange] = []
+        self._by_group: Index[GroupName, ServiceName, ServiceView] = Index()
+        self._by_namespace: Index[str, ServiceName, ServiceView] = Index()
+        self._by_address: Index[str, ServiceName, ServiceView] = Index()
+        self._leavers: dict[ServiceName, ServiceView] = {}
+        self._uids: set[str] = set()
+        self._gone: dict[str, float] = {}
+
+    async def run(self) -> None:
+        """Keep in step until cancelled."""
+        await self.reflector.run()
+
+    def subscribe(self, on_change: OnServiceChange) -> None:
+        """Have every change told, after the indexes know it."""
+        self._subscribers.append(on_change)
+
+    def get(self, name: ServiceName) -> ServiceView | None:
+        """One Service."""
+        return self.reflector.get(name.namespace, name.name)
+
+    def members(self, group: GroupName) -> tuple[ServiceView, ...]:
+        """The Services that carry the group's key, of whatever type, sorted by name."""
+        return _sorted(self._by_group.get(group))
+
+    def in_namespace(self, namespace: str) -> tuple[ServiceView, ...]:
+        """The Services of a namespace that carry the annotation, sorted by name."""
+        return _sorted(self._by_namespace.get(namespace))
+
+    def by_address(self, address: str) -> tuple[ServiceView, ...]:
+        """The LoadBalancer Services that ask for an address or have it (canonical spelling), sorted by name."""
+        return _sorted(self._by_address.get(address))
+
+    def groups(self) -> frozenset[GroupName]:
+        """All groups that Services ask for."""
+        return frozenset(self._by_group)
+
+    def leavers(self) -> tuple[ServiceView, ...]:
+        """The Services that carry our condition and are no members, sorted by name."""
+        return _sorted(self._leavers.values())
+
+    def was_seen(self, uid: str) -> bool:
+        """Whether the Service of that uid was ever observed with the annotation: if it is gone, it was deleted."""
+        return uid in self._uids or uid in self._gone
+
+    def _on_change(self, old: ServiceView | None, new: ServiceView | None) -> None:
+        if old is not None:
+            self._forget(old)
+        if new is not None:
+            self._remember(new)
+        for tell in self._subscribers:
+            tell(old, new)
+
+    def _remember(self, service: ServiceView) -> None:
+        if service.group is not None:
+            self._by_group.put(service.group, service.name, service)
+            self._by_namespace.put(service.name.namespace, service.name, service)
+            self._uids.add(service.uid)
+        if service.has_ready_condition and not service.is_member:
+            self._leavers[service.name] = service
+        for address in _addresses(service):
+            self._by_address.put(address, service.name, service)
+
+    def _forget(self, service: ServiceView) -> None:
+        if service.group is not None:
+            self._by_group.drop(service.group, service.name)
+            self._by_namespace.drop(service.name.namespace, service.name)
+            self._uids.discard(service.uid)
+            self._bury(service.uid)
+        self._leavers.pop(service.name, None)
+        for address in _addresses(service):
+            self._by_address.drop(address, service.name)
+
+    def _bury(self, uid: str) -> None:
+        now = self._clock()
+        while self._gone and now - next(iter(self._gone.values())) > TOMBSTONE_SECONDS:
+            del self._gone[next(iter(self._gone))]
+        self._gone.pop(uid, None)
+        self._gone[uid] = now
+
+
+def _select(raw: ServiceObject) -> ServiceView | None:
+    service = parse_service(raw)
+    is_ours = service.sharing_key is not None or service.has_ready_condition
+    return service if is_ours or service.type == "LoadBalancer" else None
+
+
+def _addresses(service: ServiceView) -> frozenset[str]:
+    if service.type != "LoadBalancer":
+        return frozenset()
+    return frozenset({static_address(service), *map(canonical, service.vips)} - {""})
+
+
+def _sorted(services: Iterable[ServiceView]) -> tuple[ServiceView, ...]:
+    return tuple(sorted(services, key=lambda service: service.name))

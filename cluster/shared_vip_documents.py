@@ -1,0 +1,194 @@
+"""What a ``SharedVIP`` looks like, as typed records and plain values; it never talks to the API server."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from cluster.metadata import ObjectMeta
+from sharedvip.addresses import canonical
+from sharedvip.ledger import Claim, Ledger, Member
+from sharedvip.model import GroupName, Listener, SharedValues
+
+FINALIZER: Final = "sharedvip.dev/avi"
+CONDITION: Final = "Ready"
+
+_MESSAGE_LIMIT: Final = 32768
+"""Of a condition, by our schema."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerStatus:
+    """One listener that is served, with the servers of its pool."""
+
+    listener: Listener
+    service: str
+    servers: int
+    ready_servers: int
+
+
+@dataclass(frozen=True, slots=True)
+class SharedVipStatus:
+    """What users see of a group."""
+
+    is_ready: bool
+    reason: str
+    """CamelCase, for machines."""
+    message: str
+    vip: str = ""
+    virtual_service: str = ""
+    """Its uuid on Avi."""
+    services: tuple[str, ...] = ()
+    listeners: tuple[ListenerStatus, ...] = ()
+
+
+class _Claim(msgspec.Struct, rename="camel"):
+    port: int
+    protocol: str
+    service: str
+    uid: str
+    claimed_at: str
+
+
+class _Spec(msgspec.Struct, rename="camel"):
+    key: str
+    static_address: str = ""
+    load_balancer_class: str = ""
+    infra_setting: str = ""
+    l4_rule: str = ""
+    claims: list[_Claim] | None = None
+
+
+class _Condition(msgspec.Struct, rename="camel"):
+    type: str
+    status: str
+    last_transition_time: str
+
+
+class _Status(msgspec.Struct):
+    vip: str = ""
+    conditions: list[_Condition] | None = None
+
+
+class _ManagedFields(msgspec.Struct):
+    manager: str = ""
+    operation: str = ""
+    subresource: str = ""
+
+
+class _Meta(ObjectMeta):
+    managed_fields: list[_ManagedFields] | None = None
+
+
+class RawSharedVip(msgspec.Struct):
+    """A ``SharedVIP``, as far as we read it; the schema in ``deploy/`` guarantees what has no default here."""
+
+    metadata: _Meta
+    spec: _Spec
+    status: _Status = msgspec.field(default_factory=_Status)
+
+
+def parse_shared_vip(raw: RawSharedVip) -> Ledger:
+    """What a ``SharedVIP`` says."""
+    metadata, spec = raw.metadata, raw.spec
+    return Ledger(
+        name=GroupName(metadata.namespace, spec.key),
+        shared=SharedValues(spec.static_address, spec.load_balancer_class, spec.infra_setting, spec.l4_rule),
+        claims=tuple(sorted(_parse_claim(claim) for claim in spec.claims or ())),
+        vip=canonical(raw.status.vip),
+        uid=metadata.uid,
+        resource_version=metadata.resource_version,
+        is_deleting=bool(metadata.deletion_timestamp),
+        has_finalizer=FINALIZER in (metadata.finalizers or ()),
+    )
+
+
+def render_claims(name: GroupName, *, shared: SharedValues, claims: Iterable[Claim]) -> dict[str, object]:
+    """The ``spec`` that a member applies, claims in the order given."""
+    return {
+        "key": name.key,
+        "staticAddress": shared.static_address,
+        "loadBalancerClass": shared.load_balancer_class,
+        "infraSetting": shared.infra_setting,
+        "l4Rule": shared.l4_rule,
+        "claims": [_render_claim(claim) for claim in claims],
+    }
+
+
+def render_status(status: SharedVipStatus, *, before: RawSharedVip, now: datetime) -> dict[str, object]:
+    """The ``status`` that the reconciler applies.
+
+    Args:
+        status: What to say.
+        before: The ``SharedVIP`` that was looked at: the condition keeps its time while its status is the same.
+        now: UTC.
+    """
+    condition = {
+        "type": CONDITION,
+        "status": str(status.is_ready),
+        "reason": status.reason,
+        "message": status.message[:_MESSAGE_LIMIT],
+        "lastTransitionTime": _since(before, status, now),
+        "observedGeneration": before.metadata.generation,
+    }
+    summary = {
+        "services": ",".join(status.services),
+        "listeners": ",".join(str(entry.listener) for entry in status.listeners),
+    }
+    return {
+        "vip": status.vip,
+        "virtualService": status.virtual_service,
+        "summary": summary,
+        "listeners": [_render_listener(entry) for entry in status.listeners],
+        "conditions": [condition],
+    }
+
+
+def ghosts(raw: RawSharedVip) -> frozenset[str]:
+    """Members that own something but hold no listener, by field manager.
+
+    Two ways to become one: a later incarnation took all listeners over, or a hand deleted the claims. And the last who
+    leaves keeps the key. Only members have a dot in their name: neither ours nor kubectl's field managers have one.
+    """
+    holders = {Member(claim.service, claim.uid).field_manager for claim in raw.spec.claims or ()}
+    return frozenset(
+        entry.manager
+        for entry in raw.metadata.managed_fields or ()
+        if entry.operation == "Apply" and not entry.subresource and "." in entry.manager
+    ).difference(holders)
+
+
+def _parse_claim(claim: _Claim) -> Claim:
+    claimed_at = datetime.fromisoformat(claim.claimed_at)
+    return Claim(Listener(claim.port, claim.protocol), claim.service, claim.uid, claimed_at)
+
+
+def _render_claim(claim: Claim) -> dict[str, object]:
+    # A string of our own making: every encoder leaves out microseconds that are zero.
+    claimed_at = claim.claimed_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return {
+        "port": claim.listener.port,
+        "protocol": claim.listener.protocol,
+        "service": claim.service,
+        "uid": claim.uid,
+        "claimedAt": claimed_at,
+    }
+
+
+def _render_listener(entry: ListenerStatus) -> dict[str, object]:
+    return {
+        "port": entry.listener.port,
+        "protocol": entry.listener.protocol,
+        "service": entry.service,
+        "servers": entry.servers,
+        "readyServers": entry.ready_servers,
+    }
+
+
+def _since(before: RawSharedVip, status: SharedVipStatus, now: datetime) -> str:
+    said = next((c for c in before.status.conditions or () if c.type == CONDITION), None)
+    if said is not None and said.status == str(status.is_ready):
+        return said.last_transition_time
+    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

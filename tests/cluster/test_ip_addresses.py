@@ -1,0 +1,147 @@
+"""Locks on addresses, on the real API server: one holder in the whole cluster, and nobody else's touched."""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address
+
+import pytest
+
+from cluster.api import KubernetesApi
+from cluster.errors import Invalid
+from cluster.ip_addresses import AddressLocks, HeldAddress
+from sharedvip.model import AddressHolder
+from tests.cluster.connection import Connection
+from tests.cluster.ledgers import group_in
+
+pytestmark = pytest.mark.e2e
+
+
+def some_ipv4() -> str:
+    """One of 131,072 that nobody else has: RFC 2544's range for tests."""
+    return str(IPv4Address("198.18.0.0") + secrets.randbelow(2**17))
+
+
+def some_ipv6() -> str:
+    """One of RFC 3849's range for documentation."""
+    return str(IPv6Address("2001:db8::") + secrets.randbelow(2**64))
+
+
+FAMILIES = pytest.mark.parametrize("some_address", [some_ipv4, some_ipv6], ids=["IPv4", "IPv6"])
+
+
+@FAMILIES
+def test_the_first_group_gets_it_and_the_second_is_told_who(
+    connection: Connection, some_address: Callable[[], str]
+) -> None:
+    """Also under keys that are no names; taking again what one has is nothing."""
+    address, first, second = some_address(), group_in(connection.namespace, "One"), group_in("elsewhere", "two")
+
+    async def story(api: KubernetesApi) -> None:
+        locks = AddressLocks(api)
+        assert await locks.take(address, first) is None
+        assert await locks.take(address, first) is None
+        assert await locks.take(address, second) == AddressHolder(connection.namespace, key="One")
+        assert HeldAddress(address, first) in await locks.list_ours()
+        await locks.release(address, second)
+        assert await locks.take(address, second) == AddressHolder(connection.namespace, key="One")
+        await locks.release(address, first)
+        assert await locks.take(address, second) is None
+        await locks.release(address, second)
+
+        assert address not in {held.address for held in await locks.list_ours()}
+
+    connection.tell(story)
+
+
+def test_of_many_groups_at_once_exactly_one_gets_it(connection: Connection) -> None:
+    """Creating the object is the lock; all others are told the winner."""
+    address = some_ipv4()
+    groups = [group_in(connection.namespace, f"group-{i}") for i in range(16)]
+
+    async def story(api: KubernetesApi) -> None:
+        locks = AddressLocks(api)
+        holders = await asyncio.gather(*(locks.take(address, group) for group in groups))
+        winners = [group for group, holder in zip(groups, holders, strict=True) if holder is None]
+        assert len(winners) == 1
+        assert {holder.key for holder in holders if holder} == {winners[0].key}
+        await locks.release(address, winners[0])
+
+    connection.tell(story)
+
+
+def test_a_dry_run_tells_and_takes_nothing(connection: Connection) -> None:
+    """The same answers as the real one."""
+    address, first, second = some_ipv4(), group_in(connection.namespace, "one"), group_in(connection.namespace, "two")
+
+    async def story(api: KubernetesApi) -> None:
+        locks = AddressLocks(api)
+        assert await locks.take(address, first, dry_run=True) is None
+        assert await locks.take(address, second) is None
+        holder = AddressHolder(connection.namespace, key="two")
+        assert await locks.take(address, first, dry_run=True) == holder
+        await locks.release(address, second)
+
+    connection.tell(story)
+
+
+def test_a_cluster_ip_is_taken_by_its_service(connection: Connection) -> None:
+    """Kubernetes keeps cluster IPs in the same place; they are neither released nor listed by us."""
+    address = connection.cluster.run_kubectl(
+        "get", "service", "kubernetes", "--output=jsonpath={.spec.clusterIP}"
+    ).stdout
+    group = group_in(connection.namespace)
+
+    async def story(api: KubernetesApi) -> None:
+        locks = AddressLocks(api)
+        holder = AddressHolder("default", service="kubernetes")
+        assert await locks.take(address, group) == holder
+        await locks.release(address, group)
+        assert await locks.take(address, group) == holder
+        assert address not in {held.address for held in await locks.list_ours()}
+
+    connection.tell(story)
+
+
+def test_what_is_not_canonical_cannot_be_locked(connection: Connection) -> None:
+    """Or one address could be locked twice."""
+
+    async def story(api: KubernetesApi) -> None:
+        with pytest.raises(Invalid):
+            await AddressLocks(api).take("2001:DB8::1", group_in(connection.namespace))
+
+    connection.tell(story)
+
+
+def test_releasing_what_nobody_holds_is_nothing(connection: Connection) -> None:
+    """A release may come twice."""
+
+    async def story(api: KubernetesApi) -> None:
+        await AddressLocks(api).release(some_ipv6(), group_in(connection.namespace))
+
+    connection.tell(story)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "is_known"),
+    [
+        pytest.param("sharedvip.dev/key-", False, id="taken off"),
+        pytest.param("sharedvip.dev/key=Other", False, id="of another group"),
+    ],
+)
+def test_a_key_that_was_edited_is_not_believed(connection: Connection, annotation: str, *, is_known: bool) -> None:
+    """The parent decides whose lock it is; without the key nobody can tell the group, but it can still release."""
+    address, group = some_ipv4(), group_in(connection.namespace, "One")
+
+    async def story(api: KubernetesApi) -> None:
+        locks = AddressLocks(api)
+        await locks.take(address, group)
+        await asyncio.to_thread(
+            connection.cluster.run_kubectl, "annotate", "ipaddress", address, annotation, "--overwrite"
+        )
+        assert (address in {held.address for held in await locks.list_ours()}) is is_known
+        assert await locks.take(address, group) is None
+        await locks.release(address, group)
+        assert await locks.take(address, group_in(connection.namespace, "two"), dry_run=True) is None
+
+    connection.tell(story)
