@@ -1,1 +1,1 @@
-"""The admission server (not written yet); it decides by the rules of ``sharedvip`` alone."""
+"""The admission webhook: says no at once, in words a person can act on; it programs nothing and knows no Avi."""

@@ -1,0 +1,102 @@
+"""What is answered to one AdmissionRequest: read, decide, answer; it knows no HTTP.
+
+Everything that is not a create or an update of a Service with the annotation is allowed: the webhook configuration
+keeps most of it away, and what comes all the same must not be blocked by us.
+"""
+
+from typing import Final
+
+from sharedvip.decide import can_join, existing_denials, relevant_change
+from sharedvip.inherit import inherited_address
+from sharedvip.model import Denial
+from sharedvip.parse import parse_service, static_address
+from sharedvip.warn import warnings
+from webhook.answer import Answer, Verdict
+from webhook.claiming import Claiming
+from webhook.review import AdmissionRequest, parse_object
+from webhook.world import Asked, World
+
+_JUDGED: Final = frozenset({"CREATE", "UPDATE"})
+
+
+def parse_asked(request: AdmissionRequest) -> Asked | str:
+    """What is asked, or why it is none of our business.
+
+    Raises:
+        BadReviewError: It calls itself a Service, and is none.
+    """
+    kind = request.kind
+    if (kind.group, kind.version, kind.kind) != ("", "v1", "Service") or request.sub_resource:
+        name = "/".join(filter(None, (kind.group, kind.version, kind.kind, request.sub_resource)))
+        return f"not judged: {name} is not a v1 Service; check the rules of the webhook configuration"
+    if request.operation not in _JUDGED:
+        return f"not judged: operation {request.operation} is neither CREATE nor UPDATE"
+    new = parse_object(request.object, what="request.object")
+    if new is None:
+        return "not judged: the request holds no object"
+    old = parse_object(request.old_object, what="request.oldObject") if request.operation == "UPDATE" else None
+    return Asked(
+        parse_service(new, namespace=request.namespace),
+        parse_service(old, namespace=request.namespace) if old is not None else None,
+        is_dry_run=bool(request.dry_run),
+    )
+
+
+class Admission:
+    """The two webhooks."""
+
+    def __init__(self, world: World, claiming: Claiming) -> None:
+        """Put together."""
+        self._world = world
+        self._claiming = claiming
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether decisions rest on complete caches."""
+        return self._world.has_synced
+
+    async def validate(self, asked: Asked) -> Answer:
+        """May it be stored?
+
+        Raises:
+            ClusterError: The ledger could not be asked.
+        """
+        candidate, old = asked.candidate, asked.old
+        if candidate.is_deleting or candidate.sharing_key is None:
+            return Answer(warnings=warnings(candidate))
+        if old is not None and not relevant_change(old, candidate):
+            return Answer(warnings=warnings(candidate, existing=self._existing(asked)))
+        answer = await self._claiming.admit(asked)
+        if answer.verdict is Verdict.ALREADY_EXISTS:
+            return answer
+        existing = self._existing(asked) if old is not None else ()
+        return Answer(
+            answer.verdict,
+            denials=answer.denials,
+            warnings=warnings(candidate, existing=existing),
+            has_claimed=answer.has_claimed,
+        )
+
+    async def mutate(self, asked: Asked) -> Answer:
+        """The group's address, for who joins without one.
+
+        The ledger is read live: two Services of one manifest arrive within less time than a cache needs.
+
+        Raises:
+            ClusterError: The ledger could not be asked.
+        """
+        if not _may_inherit(asked):
+            return Answer()
+        ledger = await self._world.ledger(asked.group)
+        return Answer(inheritance=inherited_address(asked.candidate, self._world.members(asked.group), ledger))
+
+    def _existing(self, asked: Asked) -> tuple[Denial, ...]:
+        situation = self._world.cached(asked).situation(asked)
+        return existing_denials(asked.candidate, old=asked.old, situation=situation)
+
+
+def _may_inherit(asked: Asked) -> bool:
+    candidate, old = asked.candidate, asked.old
+    if candidate.is_deleting or not can_join(candidate) or static_address(candidate):
+        return False
+    return old is None or relevant_change(old, candidate)

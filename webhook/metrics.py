@@ -1,0 +1,28 @@
+"""What Prometheus sees of admission; it never decides anything."""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+REQUESTS: Final = Counter(
+    "sharedvip_admission_requests_total",
+    "Admission requests, by webhook, operation and verdict.",
+    ("webhook", "operation", "verdict"),
+)
+REFUSALS: Final = Counter("sharedvip_admission_refusals_total", "Violations that were refused, by rule.", ("rule",))
+FAILURES: Final = Counter(
+    "sharedvip_admission_failures_total",
+    "Requests that were answered with no decision, by webhook and reason; the failurePolicy decides them.",
+    ("webhook", "reason"),
+)
+SECONDS: Final = Histogram(
+    "sharedvip_admission_duration_seconds",
+    "From the whole request read to the answer.",
+    ("webhook",),
+    buckets=(0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
+IN_FLIGHT: Final = Gauge("sharedvip_admission_in_flight", "Requests being decided.")
+LEDGER_WRITES: Final = Counter("sharedvip_ledger_writes_total", "Writes to the ledger by admission.", ("purpose",))
+CLAIM_CONFLICTS: Final = Counter(
+    "sharedvip_ledger_conflicts_total", "Claims that the API server refused, by reason.", ("reason",)
+)

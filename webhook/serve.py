@@ -1,0 +1,158 @@
+"""Runs the webhook: caches, two servers, an orderly end; it never decides.
+
+SIGTERM: not ready first, serving on while the Service's endpoints change, then what is in flight is finished
+(uvicorn alone would close the port at once).
+"""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import ssl
+from collections.abc import AsyncGenerator, Callable, Generator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from cluster.api import KubernetesApi
+from cluster.ip_addresses import AddressLocks
+from cluster.services import ServiceCache
+from cluster.shared_vip_cache import SharedVipCache
+from cluster.shared_vips import SharedVipStore
+from webhook.admission import Admission
+from webhook.app import create_admission_app, create_health_app
+from webhook.claiming import Claiming
+from webhook.settings import WebhookSettings
+from webhook.world import World
+
+USER_AGENT: Final = "sharedvip-webhook"
+BACKLOG: Final = 2048
+FINISH_SECONDS: Final = 35
+"""For what is in flight at the end: the API server's longest webhook timeout is 30 s."""
+
+_log = structlog.get_logger()
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals alone: the process decides when it ends."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Captures none."""
+        yield
+
+
+class Certificate:
+    """What serving needs of a certificate; ``cli`` builds it of ``certs``, which this package may not know."""
+
+    def __init__(self, context: ssl.SSLContext, *, problem: Callable[[], str]) -> None:
+        """``problem`` says why the certificate does not serve, "" where it does."""
+        self._context = context
+        self.problem = problem
+
+    def serve(self, *_: object) -> ssl.SSLContext:
+        """The live context, whatever uvicorn offers to build one of."""
+        return self._context
+
+
+async def serve(settings: WebhookSettings, certificate: Certificate, *, kubeconfig: Path | None) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code.
+
+    Raises:
+        NoClusterError: No API server is named.
+        OSError: A port cannot be had.
+    """
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    api = await KubernetesApi.connect(kubeconfig, user_agent=USER_AGENT)
+    try:
+        services, ledgers = ServiceCache(api), SharedVipCache(api)
+        world = World(api, services=services, ledgers=ledgers, policy=settings.policy, now=_now)
+        claiming = Claiming(world, store=SharedVipStore(api), locks=AddressLocks(api), now=_now)
+        admission = Admission(world, claiming)
+        async with asyncio.TaskGroup() as tasks:
+            watches = [tasks.create_task(services.run()), tasks.create_task(ledgers.run())]
+            problems = _Problems(world, certificate, settings=settings, stopping=stopping)
+            await _serve_both(admission, settings, certificate, problems=problems, stopping=stopping)
+            for watch in watches:
+                watch.cancel()
+    finally:
+        await api.close()
+    return 0
+
+
+class _Problems:
+    """What speaks against being ready."""
+
+    def __init__(
+        self, world: World, certificate: Certificate, *, settings: WebhookSettings, stopping: asyncio.Event
+    ) -> None:
+        self._world = world
+        self._certificate = certificate
+        self._settings = settings
+        self._stopping = stopping
+
+    def __call__(self) -> tuple[str, ...]:
+        staleness = self._world.staleness_seconds()
+        found = {
+            "stopping": self._stopping.is_set(),
+            "the caches are not complete yet": not self._world.has_synced,
+            f"the API server has said nothing for {staleness:.0f} s": staleness
+            > self._settings.staleness_limit_seconds,
+        }
+        certificate = self._certificate.problem()
+        return (*(text for text, is_so in found.items() if is_so), *((certificate,) if certificate else ()))
+
+
+async def _serve_both(
+    admission: Admission,
+    settings: WebhookSettings,
+    certificate: Certificate,
+    *,
+    problems: _Problems,
+    stopping: asyncio.Event,
+) -> None:
+    health = create_health_app(problems)
+    async with _listening(health, settings, port=settings.health_port, name="health"):
+        app = create_admission_app(admission, settings)
+        async with _listening(app, settings, port=settings.port, name="admission", certificate=certificate):
+            await stopping.wait()
+            _log.info("webhook.draining", seconds=settings.drain_seconds)
+            await asyncio.sleep(settings.drain_seconds)
+
+
+@contextlib.asynccontextmanager
+async def _listening(
+    app: FastAPI, settings: WebhookSettings, *, port: int, name: str, certificate: Certificate | None = None
+) -> AsyncGenerator[None]:
+    """Serve while the block runs, then finish what is in flight."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.create_server((settings.host, port), family=family, backlog=BACKLOG)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_keep_alive=settings.keep_alive_seconds,
+        timeout_graceful_shutdown=FINISH_SECONDS,
+        ssl_context_factory=certificate.serve if certificate else None,
+    )
+    server = _Server(config)
+    task = asyncio.create_task(server.serve(sockets=[listener]), name=name)
+    _log.info("webhook.listening", server=name, host=settings.host, port=listener.getsockname()[1])
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await task
+        listener.close()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

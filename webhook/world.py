@@ -1,0 +1,237 @@
+"""What admission knows: the caches, and the API server where they are not enough; it never writes and never decides.
+
+A cache is always late. What it shows is good enough to say yes (the claim is checked by the API server itself), never
+to say no: before a refusal, everything that stands in the way is looked at live (``docs/adr/0001-ledger.md``).
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from cluster.api import KubernetesApi
+from cluster.services import ServiceCache, read_service
+from cluster.shared_vip_cache import SharedVipCache
+from cluster.shared_vips import SharedVipStore
+from sharedvip.addresses import canonical
+from sharedvip.decide import new_denials
+from sharedvip.holders import address_holders
+from sharedvip.ledger import GRACE, Claim, Ledger, Member, confirmed_claims, group_of, member_of
+from sharedvip.model import AddressHolder, Denial, GroupName, Policy, ServiceName, ServiceView, Situation
+from sharedvip.parse import shared_values, static_address
+
+_LOOKS_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request: the Service as it is to be, and as it is stored (None for a create)."""
+
+    candidate: ServiceView
+    old: ServiceView | None
+    is_dry_run: bool = False
+
+    @property
+    def group(self) -> GroupName:
+        """The group that the candidate asks for; only for one that asks."""
+        return GroupName(self.candidate.name.namespace, self.candidate.sharing_key or "")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The group as it is known at one moment."""
+
+    ledger: Ledger | None
+    services: tuple[ServiceView, ...]
+    holders: tuple[AddressHolder, ...]
+    policy: Policy
+
+    def situation(self, asked: Asked) -> Situation:
+        """What the rules look at."""
+        group = group_of(asked.group, ledger=self.ledger, services=self.services, candidate=asked.candidate)
+        return Situation(group, self.holders, self.policy)
+
+    def denials(self, asked: Asked) -> tuple[Denial, ...]:
+        """The new violations."""
+        return new_denials(asked.candidate, old=asked.old, situation=self.situation(asked))
+
+    def is_only_pending(self, asked: Asked) -> bool:
+        """Whether nothing stands in the way but what is on its way itself."""
+        situation = self.situation(asked)
+        stored = tuple(peer for peer in situation.group.peers if not peer.is_pending)
+        settled = replace(situation, group=replace(situation.group, peers=stored))
+        return not new_denials(asked.candidate, old=asked.old, situation=settled)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The group as it is now."""
+
+    view: View
+    """Without what is stale."""
+    stale: tuple[Claim, ...] = ()
+    """Claims in the way of which nothing will ever come: their Service is gone, or never came within the grace."""
+    namesake: ServiceView | None = None
+    """Another Service of the candidate's name, that is there."""
+
+
+class World:
+    """The caches and the live look."""
+
+    def __init__(
+        self,
+        api: KubernetesApi,
+        *,
+        services: ServiceCache,
+        ledgers: SharedVipCache,
+        policy: Policy,
+        now: Callable[[], datetime],
+    ) -> None:
+        """Put together.
+
+        Args:
+            api: For the live look.
+            services: Kept in step by somebody else.
+            ledgers: Likewise.
+            policy: What the platform engineer decided.
+            now: UTC.
+        """
+        self._api = api
+        self._store = SharedVipStore(api)
+        self._services = services
+        self._ledgers = ledgers
+        self._policy = policy
+        self._now = now
+
+    @property
+    def has_synced(self) -> bool:
+        """Whether both caches were complete at least once."""
+        return self._services.reflector.has_synced and self._ledgers.has_synced
+
+    def staleness_seconds(self) -> float:
+        """Since the API server last told anything, of the cache that is worse off."""
+        return max(self._services.reflector.staleness_seconds(), self._ledgers.staleness_seconds())
+
+    def cached(self, asked: Asked) -> View:
+        """The group by the caches; no waiting."""
+        group = asked.group
+        return View(self._ledgers.get(group), self._services.members(group), self._holders(asked), self._policy)
+
+    def namesake(self, asked: Asked) -> ServiceView | None:
+        """Another incarnation of the candidate, by the cache."""
+        there = self._services.get(asked.candidate.name)
+        return there if there is not None and there.uid != asked.candidate.uid else None
+
+    async def service(self, name: ServiceName) -> ServiceView | None:
+        """One Service, live."""
+        return await read_service(self._api, name)
+
+    async def ledger(self, group: GroupName) -> Ledger | None:
+        """The group's ledger, live."""
+        return await self._store.read(group)
+
+    def members(self, group: GroupName) -> tuple[ServiceView, ...]:
+        """The group's Services by the cache."""
+        return self._services.members(group)
+
+    async def moved(self, seconds: float) -> None:
+        """Wait until a cache changes, at most so long."""
+        changes = [self._services.reflector.next_change(), self._ledgers.reflector.next_change()]
+        tasks = [asyncio.ensure_future(change) for change in changes]
+        try:
+            await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def look(self, asked: Asked, denials: Iterable[Denial]) -> Look:
+        """All that may stand in the way, live.
+
+        Args:
+            asked: The request.
+            denials: What the rules said last: the Services they name are looked at too.
+
+        Raises:
+            ClusterError: The API server could not be asked.
+        """
+        ledger = await self.ledger(asked.group)
+        in_the_way = _in_the_way(asked, ledger)
+        names = {asked.candidate.name.name, *(claim.service for claim in in_the_way)}
+        names.update(peer for denial in denials for peer in denial.peers)
+        live = await self._services_now(ServiceName(asked.group.namespace, name) for name in names)
+        view = View(
+            ledger, _merged(self._services.members(asked.group), live), await self._holders_now(asked), self._policy
+        )
+        stale = tuple(claim for claim in in_the_way if self._is_stale(claim, ledger, live))
+        own = live[asked.candidate.name]
+        return Look(
+            replace(view, ledger=_without(ledger, stale)),
+            stale,
+            own if own is not None and own.uid != asked.candidate.uid else None,
+        )
+
+    def _is_stale(self, claim: Claim, ledger: Ledger | None, live: Mapping[ServiceName, ServiceView | None]) -> bool:
+        if ledger is None:
+            return False
+        service = live[ServiceName(ledger.name.namespace, claim.service)]
+        if service is not None and claim in confirmed_claims(ledger, [service]):
+            return False
+        is_gone = service is None or service.uid != claim.uid
+        return (is_gone and self._services.was_seen(claim.uid)) or self._now() - claim.claimed_at > GRACE
+
+    async def _services_now(self, names: Iterable[ServiceName]) -> dict[ServiceName, ServiceView | None]:
+        slots = asyncio.Semaphore(_LOOKS_AT_ONCE)
+
+        async def read(name: ServiceName) -> tuple[ServiceName, ServiceView | None]:
+            async with slots:
+                return name, await read_service(self._api, name)
+
+        return dict(await asyncio.gather(*map(read, sorted(names))))
+
+    def _holders(self, asked: Asked) -> tuple[AddressHolder, ...]:
+        address = static_address(asked.candidate)
+        if not address:
+            return ()
+        return address_holders(
+            asked.group,
+            services=self._services.by_address(address),
+            groups=self._ledgers.by_address(address),
+        )
+
+    async def _holders_now(self, asked: Asked) -> tuple[AddressHolder, ...]:
+        address = static_address(asked.candidate)
+        holders = self._holders(asked)
+        held = await asyncio.gather(*(self._still_holds(holder, address) for holder in holders))
+        return tuple(holder for holder, is_held in zip(holders, held, strict=True) if is_held)
+
+    async def _still_holds(self, holder: AddressHolder, address: str) -> bool:
+        if holder.service:
+            service = await self.service(ServiceName(holder.namespace, holder.service))
+            return service is not None and bool(
+                address in {static_address(service), *map(canonical, service.vips)} and service.type == "LoadBalancer"
+            )
+        ledger = await self.ledger(GroupName(holder.namespace, holder.key))
+        return ledger is not None and address in {ledger.shared.static_address, ledger.vip}
+
+
+def _in_the_way(asked: Asked, ledger: Ledger | None) -> tuple[Claim, ...]:
+    """Other members' claims that the candidate may fall out with: all of them where the shared values differ."""
+    if ledger is None:
+        return ()
+    others = (c for c in ledger.claims if Member(c.service, c.uid) != member_of(asked.candidate))
+    wanted = shared_values(asked.candidate)
+    if ledger.shared != wanted or wanted.static_address not in {"", ledger.vip}:
+        return tuple(others)
+    return tuple(claim for claim in others if claim.listener in asked.candidate.listeners)
+
+
+def _merged(cached: Iterable[ServiceView], live: Mapping[ServiceName, ServiceView | None]) -> tuple[ServiceView, ...]:
+    known: dict[ServiceName, ServiceView | None] = {service.name: service for service in cached}
+    known.update(live)
+    return tuple(service for service in known.values() if service is not None)
+
+
+def _without(ledger: Ledger | None, stale: tuple[Claim, ...]) -> Ledger | None:
+    if ledger is None or not stale:
+        return ledger
+    return replace(ledger, claims=tuple(claim for claim in ledger.claims if claim not in stale))
