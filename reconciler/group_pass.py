@@ -1,0 +1,203 @@
+"""One pass over one group: settle the ledger, build on Avi, tell everybody; each step may be cut short and repeated.
+
+It never looks at what kind of event it was called for.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, NamedTuple, Protocol
+
+from reconciler.avi_errors import AviError
+from reconciler.avi_side import AviSide
+from reconciler.desired import Observation, desired
+from reconciler.graph import GroupGraph
+from reconciler.ledger_keeper import LedgerKeeper, Settled
+from reconciler.observe import listener_reports, observe
+from reconciler.plan import plan
+from reconciler.ports import ClusterError, GroupReport, Kubernetes, Verdict
+from reconciler.settings import ReconcilerSettings
+from reconciler.status import StatusKeeper
+from sharedvip.addresses import canonical
+from sharedvip.ledger import Ledger, is_accepted
+from sharedvip.model import GroupName, ServiceView
+from sharedvip.wording import joined
+
+CONFLICT: Final = "Conflict"
+"""The reason of who is not let in."""
+
+
+class Outcome(NamedTuple):
+    """What a pass did."""
+
+    avi_calls: int = 0
+    wake_seconds: float | None = None
+    """Come again after this long, event or not."""
+
+
+class Pass(Protocol):
+    """What a worker does for a group."""
+
+    async def run(self, group: GroupName) -> Outcome:
+        """One pass; raises ``AviError`` or ``ClusterError`` when it must be tried again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The group on Avi after this pass, and what kept it from being as wanted."""
+
+    observation: Observation
+    graph: GroupGraph | None
+    vip: str
+    calls: int = 0
+    failure: AviError | None = None
+
+
+class FullPass:
+    """Full mode: the ledger, Avi and every status.
+
+    Args:
+        kubernetes: The cluster.
+        keeper: The janitor.
+        avi: The Controller.
+        statuses: The way to users.
+        settings: The operator's.
+    """
+
+    def __init__(
+        self,
+        kubernetes: Kubernetes,
+        *,
+        keeper: LedgerKeeper,
+        avi: AviSide,
+        statuses: StatusKeeper,
+        settings: ReconcilerSettings,
+    ) -> None:
+        self._kubernetes: Final = kubernetes
+        self._keeper: Final = keeper
+        self._avi: Final = avi
+        self._statuses: Final = statuses
+        self._settings: Final = settings
+
+    async def run(self, group: GroupName) -> Outcome:
+        """One pass.
+
+        Raises:
+            AviError: The Controller refused or could not be asked; the statuses say so.
+            ClusterError: The API server refused or could not be asked.
+        """
+        settled = await self._keeper.settle(group)
+        built = await self._build(group, settled.ledger)
+        untold = await self._tell(group, settled, built)
+        if self._avi.unknown is not None:
+            # The statuses say so. Whoever reads the Controller at last has every group looked at again.
+            return Outcome(wake_seconds=settled.wake_seconds)
+        if failure := built.failure or untold:
+            raise failure
+        await self._keeper.release_addresses(group, settled.ledger)
+        await self._tidy(group, settled.ledger)
+        return Outcome(built.calls, settled.wake_seconds)
+
+    async def _build(self, group: GroupName, ledger: Ledger | None) -> Built:
+        avi = self._avi
+        observation = observe(group, ledger=ledger, kubernetes=self._kubernetes, licence_tier=avi.licence_tier)
+        graph = desired(observation, self._settings)
+        if avi.unknown is not None:
+            # Only the Controller is away: the VIP that was told before serves as it did.
+            return Built(observation, graph, ledger.vip if ledger else "", failure=avi.unknown)
+        if graph and ledger and not ledger.has_finalizer and not ledger.is_deleting:
+            # First: from the first Avi write on, the SharedVIP must not vanish without us.
+            await self._kubernetes.put_finalizer(ledger)
+        planner = partial(plan, graph, has_macro=avi.has_macro)
+        try:
+            calls, failure = await avi.applier.bring(group, planner), None
+        except AviError as error:
+            calls, failure = 0, error
+        return Built(observation, graph, self._vip(group), calls, failure)
+
+    def _vip(self, group: GroupName) -> str:
+        observed = self._avi.view.group(group)
+        return canonical(observed.vip) if observed.virtualservice else ""
+
+    async def _tell(self, group: GroupName, settled: Settled, built: Built) -> ClusterError | None:
+        """Everybody is told, also after one could not be; the first failure."""
+        untold: ClusterError | None = None
+        for service in self._kubernetes.members(group):
+            if service.is_member and not service.is_deleting:
+                verdict, vip = self._verdict(service, settled, built)
+                try:
+                    await self._statuses.publish(service, vip=vip, verdict=verdict)
+                except ClusterError as error:
+                    untold = untold or error
+        is_passing = is_over(self._kubernetes, group, settled.ledger)
+        if settled.ledger is not None and not settled.ledger.is_deleting and not is_passing:
+            await self._statuses.report(group, self._report(group, settled, built))
+        return untold
+
+    def _verdict(self, service: ServiceView, settled: Settled, built: Built) -> tuple[Verdict, str]:
+        mine = [listener for listener, serving in built.observation.serving.items() if serving.service == service]
+        vip = built.vip if mine else ""
+        if message := settled.refused.get(service.name, ""):
+            return Verdict(is_ready=False, reason=CONFLICT, message=message), vip
+        if built.failure is not None:
+            return _failed(built.failure), vip
+        if not is_accepted(settled.ledger, service):
+            return Verdict(is_ready=False, reason="Pending", message="is about to join its shared VIP"), vip
+        return _programmed(map(str, sorted(mine)), vip), vip
+
+    def _report(self, group: GroupName, settled: Settled, built: Built) -> GroupReport:
+        listeners = listener_reports(built.observation, built.graph) if built.graph else ()
+        vs = self._avi.view.group(group).virtualservice
+        return GroupReport(
+            vip=built.vip,
+            virtual_service=vs.uuid if vs else "",
+            listeners=listeners,
+            services=tuple(sorted({listener.service for listener in listeners})),
+            verdict=_group_verdict(settled, built),
+        )
+
+    async def _tidy(self, group: GroupName, ledger: Ledger | None) -> None:
+        if ledger is not None and ledger.is_deleting and any(True for _ in self._avi.view.group(group)):
+            # Somebody deleted the SharedVIP of a living group: its Services come back as newcomers, and find on Avi
+            # exactly what they need. Nothing is torn down for it.
+            await let_go(self._kubernetes, ledger)
+        elif is_over(self._kubernetes, group, ledger):
+            await let_go(self._kubernetes, ledger)
+            self._keeper.forget(group)
+            self._statuses.forget(group)
+
+
+def is_over(kubernetes: Kubernetes, group: GroupName, ledger: Ledger | None) -> bool:
+    """Nobody claims anything, and nobody is there who might."""
+    has_members = any(service.is_member for service in kubernetes.members(group))
+    return not has_members and (ledger is None or not ledger.claims)
+
+
+async def let_go(kubernetes: Kubernetes, ledger: Ledger | None) -> None:
+    """The ``SharedVIP`` may go."""
+    if ledger is not None:
+        await kubernetes.remove(ledger)
+
+
+def _failed(failure: AviError) -> Verdict:
+    return Verdict(is_ready=False, reason=failure.reason, message=f"the Avi Controller: {failure.message}")
+
+
+def _programmed(listeners: Iterable[str], vip: str) -> Verdict:
+    return Verdict(is_ready=True, reason="Programmed", message=f"{', '.join(listeners)} served on {vip}")
+
+
+def not_let_in(settled: Settled) -> str:
+    """Whom the group refuses."""
+    return f"not let in: {joined(name.name for name in settled.refused)}"
+
+
+def _group_verdict(settled: Settled, built: Built) -> Verdict:
+    if built.failure is not None:
+        return _failed(built.failure)
+    if settled.refused:
+        return Verdict(is_ready=built.graph is not None, reason=CONFLICT, message=not_let_in(settled))
+    if built.graph is None:
+        return Verdict(is_ready=False, reason="Pending", message="no Service is served yet")
+    return _programmed(map(str, sorted(built.observation.serving)), built.vip)

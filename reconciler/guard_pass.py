@@ -1,0 +1,81 @@
+"""One pass in guard mode: the ledger, and what users see of it; no word to Avi, and none into a Service's status.
+
+AKO, or whatever programs Avi, owns the statuses. What they show is the group's VIP: admission then knows which address
+a group lives on, and refuses the change of address that would freeze it under AKO (``ako.md`` section 7, e).
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from reconciler.group_pass import CONFLICT, Outcome, is_over, let_go, not_let_in
+from reconciler.ledger_keeper import LedgerKeeper, Settled
+from reconciler.ports import GroupReport, Kubernetes, Verdict
+from reconciler.status import StatusKeeper
+from sharedvip.addresses import canonical
+from sharedvip.ledger import is_accepted
+from sharedvip.model import GroupName, ServiceView
+from sharedvip.wording import joined, services
+
+
+class GuardPass:
+    """The janitor alone.
+
+    Args:
+        kubernetes: The cluster.
+        keeper: The janitor.
+        statuses: The way to users: Events on Services that the group refuses, and the ``SharedVIP``'s own status.
+    """
+
+    def __init__(self, kubernetes: Kubernetes, *, keeper: LedgerKeeper, statuses: StatusKeeper) -> None:
+        self._kubernetes: Final = kubernetes
+        self._keeper: Final = keeper
+        self._statuses: Final = statuses
+
+    async def run(self, group: GroupName) -> Outcome:
+        """Settle the ledger; let go of an empty one.
+
+        Raises:
+            ClusterError: The API server refused or could not be asked.
+        """
+        settled = await self._keeper.settle(group)
+        await self._tell(group, settled)
+        await self._keeper.release_addresses(group, settled.ledger)
+        if is_over(self._kubernetes, group, settled.ledger):
+            await let_go(self._kubernetes, settled.ledger)
+            self._keeper.forget(group)
+            self._statuses.forget(group)
+        return Outcome(wake_seconds=settled.wake_seconds)
+
+    async def _tell(self, group: GroupName, settled: Settled) -> None:
+        members = self._kubernetes.members(group)
+        for service in members:
+            if message := settled.refused.get(service.name, ""):
+                await self._statuses.warn(service, Verdict(is_ready=False, reason=CONFLICT, message=message))
+        ledger = settled.ledger
+        accepted = [service for service in members if is_accepted(ledger, service)]
+        if ledger is not None and ledger.claims and not ledger.is_deleting:
+            await self._statuses.report(group, _report(accepted, settled))
+
+
+def _report(accepted: Sequence[ServiceView], settled: Settled) -> GroupReport:
+    vips = sorted({canonical(vip) for service in accepted for vip in service.vips})
+    names = tuple(service.name.name for service in accepted)
+    return GroupReport(
+        vip=vips[0] if len(vips) == 1 else "",
+        virtual_service="",
+        # How many servers each has is known to whoever programs Avi.
+        listeners=(),
+        services=names,
+        verdict=_verdict(names, vips=vips, settled=settled),
+    )
+
+
+def _verdict(names: Sequence[str], *, vips: Sequence[str], settled: Settled) -> Verdict:
+    if settled.refused:
+        return Verdict(is_ready=len(vips) == 1, reason=CONFLICT, message=not_let_in(settled))
+    if not vips:
+        return Verdict(is_ready=False, reason="Pending", message="no status of a member shows a VIP yet")
+    if len(vips) > 1:
+        return Verdict(is_ready=False, reason="DifferentVIPs", message=f"the members' statuses show {joined(vips)}")
+    sharers = services(names, one="has", many="share")
+    return Verdict(is_ready=True, reason="Guarded", message=f"{sharers} {vips[0]}")

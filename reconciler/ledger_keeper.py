@@ -1,0 +1,289 @@
+"""The janitor: shrinks claims to what the world shows, and accepts Services that admission never saw; no word to Avi.
+
+Claims grow in admission and shrink here: at once for what was shown and is gone, after a grace and a live look for
+what never appeared. Newcomers are accepted all together or not at all, by the same rules and the same write as in
+admission; members are never disturbed (``architecture.md``, "The ledger").
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from reconciler.ports import ClaimLostError, ClusterError, Kubernetes
+from sharedvip.decide import decide
+from sharedvip.ledger import (
+    GRACE,
+    Claim,
+    Ledger,
+    Release,
+    confirmed_claims,
+    group_of,
+    grow,
+    is_accepted,
+    member_of,
+    shrink,
+)
+from sharedvip.model import AddressHolder, Denial, GroupName, Policy, ServiceName, ServiceView, Situation
+from sharedvip.parse import shared_values, static_address
+from sharedvip.rules import static_address_taken
+from sharedvip.wording import services as named_services
+
+LOOK_AGAIN_SECONDS: Final = 30.0
+"""A refused newcomer may fit by a change in another group (an address set free) that nothing tells this one."""
+
+CLAIM_AGAIN_SECONDS: Final = 2.0
+"""Somebody claimed in the same moment: by then the cache shows it, and the rules can say who is in the way."""
+
+_log = structlog.get_logger("reconciler.ledger")
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The group after the janitor's work."""
+
+    ledger: Ledger | None
+    refused: Mapping[ServiceName, str] = field(default_factory=dict[ServiceName, str])
+    """Why each refused newcomer was refused, in the words of the rules."""
+    wake_seconds: float | None = None
+    """When to come again without an event; None: no need."""
+
+
+class LedgerKeeper:
+    """Keeps the ledgers of all groups.
+
+    Args:
+        kubernetes: The cluster.
+        policy: What the operator decided.
+        now: UTC.
+    """
+
+    def __init__(self, kubernetes: Kubernetes, *, policy: Policy, now: Callable[[], datetime]) -> None:
+        self._kubernetes: Final = kubernetes
+        self._policy: Final = policy
+        self._now: Final = now
+        self._confirmed: dict[GroupName, frozenset[Claim]] = {}
+        self._written: dict[GroupName, Ledger] = {}
+        self._addresses: dict[GroupName, set[str]] = {}
+
+    def observe(self, group: GroupName) -> None:
+        """Remember which claims the world shows now: call it at every event, as what comes and goes is soon unseen."""
+        ledger = self._current(group)
+        if ledger is None:
+            self._confirmed.pop(group, None)
+            return
+        shown = confirmed_claims(ledger, self._kubernetes.members(group))
+        before = self._confirmed.get(group, frozenset()).intersection(ledger.claims)
+        self._confirmed[group] = before | shown
+        if ledger.shared.static_address:
+            self._addresses.setdefault(group, set()).add(ledger.shared.static_address)
+
+    async def refresh(self) -> None:
+        """Trust the cache again, and remember which addresses groups hold, whoever locked them.
+
+        Raises:
+            ClusterError: The API server refused or could not be asked.
+        """
+        # What we wrote is in the cache by now, or was deleted before the cache saw it.
+        self._written.clear()
+        for address, group in await self._kubernetes.held_addresses():
+            self._addresses.setdefault(group, set()).add(address)
+
+    def groups_with_addresses(self) -> tuple[GroupName, ...]:
+        """The groups that hold an address, sorted."""
+        return tuple(sorted(group for group, held in self._addresses.items() if held))
+
+    async def settle(self, group: GroupName) -> Settled:
+        """Release what is stale, accept who may join.
+
+        Raises:
+            ClusterError: The API server refused or could not be asked.
+        """
+        try:
+            return await self._settle(group)
+        except ClusterError:
+            # Whatever we wrote and whoever wrote after it: the cache knows better by the next try.
+            self._written.pop(group, None)
+            raise
+
+    async def _settle(self, group: GroupName) -> Settled:
+        self.observe(group)
+        ledger = await self._released(group, self._current(group))
+        newcomers = self._newcomers(group, ledger)
+        if newcomers and any(self._judge(group, ledger, newcomers).values()):
+            # Look before refusing: the caches of Services and ledgers are not of the same moment.
+            ledger = self._remember(group, await self._kubernetes.read_ledger(group))
+            newcomers = self._newcomers(group, ledger)
+        if not newcomers:
+            return Settled(ledger, wake_seconds=self._wake_seconds(group, ledger))
+        denials = self._judge(group, ledger, newcomers)
+        if any(denials.values()):
+            return Settled(ledger, _messages(denials), LOOK_AGAIN_SECONDS)
+        return await self._accept(group, ledger, newcomers)
+
+    async def release_addresses(self, group: GroupName, ledger: Ledger | None) -> None:
+        """Unlock the addresses that the group held and does not use any more; call it when Avi let go of them."""
+        used = {ledger.shared.static_address} if ledger else set[str]()
+        held = self._addresses.get(group, set())
+        for address in sorted(held - used):
+            # A claim is written before its lock: who holds the lock for a claim shows it in a live read.
+            live = await self._kubernetes.read_ledger(group)
+            if live is None or live.shared.static_address != address:
+                await self._kubernetes.release_address(address, group)
+                _log.info("address.released", namespace=group.namespace, key=group.key, address=address)
+            held.discard(address)
+        if not held:
+            self._addresses.pop(group, None)
+
+    def forget(self, group: GroupName) -> None:
+        """The group is no more."""
+        for memory in (self._confirmed, self._written):
+            memory.pop(group, None)
+
+    def _current(self, group: GroupName) -> Ledger | None:
+        """What the cache shows, or what we wrote where the cache has not caught up."""
+        cached, written = self._kubernetes.ledger(group), self._written.get(group)
+        if written is None or (cached is not None and _version(cached) >= _version(written)):
+            self._written.pop(group, None)
+            return cached
+        return written
+
+    def _remember(self, group: GroupName, ledger: Ledger | None) -> Ledger | None:
+        if ledger is None:
+            self._written.pop(group, None)
+        else:
+            self._written[group] = ledger
+        return ledger
+
+    async def _released(self, group: GroupName, ledger: Ledger | None) -> Ledger | None:
+        if ledger is None:
+            return None
+        members, confirmed = self._kubernetes.members(group), self._confirmed.get(group, frozenset())
+        latest: Ledger | None = ledger
+        for release in shrink(ledger, members, confirmed=confirmed, now=self._now()):
+            keep = await self._looked_at_live(ledger, release, confirmed)
+            if latest is not None and keep != ledger.claims_of(release.member):
+                latest = await self._shrink(latest, Release(release.member, keep))
+        return latest
+
+    async def _looked_at_live(self, ledger: Ledger, release: Release, confirmed: frozenset[Claim]) -> tuple[Claim, ...]:
+        """What the member keeps: a claim that only ran out of its grace may have a Service we did not see yet."""
+        doubtful = set(ledger.claims_of(release.member)) - set(release.keep) - confirmed
+        if not doubtful:
+            return release.keep
+        service = await self._kubernetes.read_service(ServiceName(ledger.name.namespace, release.member.service))
+        backed = confirmed_claims(ledger, () if service is None else (service,))
+        return tuple(sorted({*release.keep, *(doubtful & backed)}))
+
+    async def _shrink(self, ledger: Ledger, release: Release) -> Ledger | None:
+        group, (member, keep) = ledger.name, release
+        _log.info("claims.released", namespace=group.namespace, key=group.key, service=member.service, kept=len(keep))
+        if keep:
+            shrunk = await self._kubernetes.claim(
+                group, member, shared=ledger.shared, claims=keep, resource_version=ledger.resource_version
+            )
+            return self._remember(group, shrunk)
+        await self._kubernetes.leave(group, member, resource_version=ledger.resource_version)
+        return self._remember(group, await self._kubernetes.read_ledger(group))
+
+    def _newcomers(self, group: GroupName, ledger: Ledger | None) -> list[ServiceView]:
+        members = (s for s in self._kubernetes.members(group) if s.is_member and not s.is_deleting)
+        return sorted((s for s in members if not is_accepted(ledger, s)), key=lambda s: s.name)
+
+    def _judge(
+        self, group: GroupName, ledger: Ledger | None, newcomers: Iterable[ServiceView]
+    ) -> dict[ServiceName, tuple[Denial, ...]]:
+        """Each newcomer against the group with all the others in it."""
+        members = self._kubernetes.members(group)
+        return {
+            s.name: decide(
+                s,
+                Situation(
+                    group_of(group, ledger=ledger, services=members, candidate=s),
+                    address_holders=self._holders(group, static_address(s)),
+                    policy=self._policy,
+                ),
+            )
+            for s in newcomers
+        }
+
+    def _holders(self, group: GroupName, address: str) -> tuple[AddressHolder, ...]:
+        if not address:
+            return ()
+        others = {AddressHolder(g.namespace, key=g.key) for g in self._kubernetes.ledgers_at(address) if g != group}
+        ordinary = {
+            AddressHolder(s.name.namespace, service=s.name.name)
+            for s in self._kubernetes.services_at(address)
+            if s.sharing_key is None and not s.has_ready_condition
+        }
+        return tuple(sorted(others | ordinary, key=lambda holder: (holder.namespace, holder.key, holder.service)))
+
+    async def _accept(self, group: GroupName, ledger: Ledger | None, newcomers: Sequence[ServiceView]) -> Settled:
+        before, accepted = ledger, list[ServiceView]()
+        try:
+            for service in newcomers:
+                ledger = await self._claim(group, ledger, service)
+                accepted.append(service)
+        except ClaimLostError as error:
+            # The members' pools must not wait for a newcomer: the pass goes on without it.
+            _log.info("newcomer.outrun", namespace=group.namespace, key=group.key, error=str(error))
+            await self._give_back(group, before, accepted)
+            ledger = self._remember(group, await self._kubernetes.read_ledger(group))
+            return Settled(ledger, wake_seconds=CLAIM_AGAIN_SECONDS)
+        holder = await self._take_address(group, ledger)
+        if holder is None:
+            return Settled(ledger, wake_seconds=self._wake_seconds(group, ledger))
+        await self._give_back(group, before, accepted)
+        ledger = self._remember(group, await self._kubernetes.read_ledger(group))
+        return Settled(ledger, _taken(group, newcomers, holder), LOOK_AGAIN_SECONDS)
+
+    async def _claim(self, group: GroupName, ledger: Ledger | None, service: ServiceView) -> Ledger:
+        claims = grow(ledger, service, old=None, now=self._now())
+        ledger = await self._kubernetes.claim(group, member_of(service), shared=shared_values(service), claims=claims)
+        _log.info("newcomer.accepted", namespace=group.namespace, key=group.key, service=service.name.name)
+        self._remember(group, ledger)
+        self.observe(group)
+        return ledger
+
+    async def _take_address(self, group: GroupName, ledger: Ledger | None) -> AddressHolder | None:
+        address = ledger.shared.static_address if ledger else ""
+        if not address:
+            return None
+        return await self._kubernetes.take_address(address, group)
+
+    async def _give_back(self, group: GroupName, before: Ledger | None, accepted: Iterable[ServiceView]) -> None:
+        """All together or not at all: each has again what it had."""
+        for member in (member_of(service) for service in accepted):
+            had = before.claims_of(member) if before else ()
+            if had and before:
+                await self._kubernetes.claim(group, member, shared=before.shared, claims=had)
+            else:
+                await self._kubernetes.leave(group, member)
+
+    def _wake_seconds(self, group: GroupName, ledger: Ledger | None) -> float | None:
+        """When the oldest claim without a Service runs out of its grace."""
+        waiting = set(ledger.claims if ledger else ()) - self._confirmed.get(group, frozenset())
+        ends = [claim.claimed_at + GRACE for claim in waiting]
+        # A second more: the grace is over when more than it has passed, and claims have whole seconds.
+        return max(1.0, (min(ends) - self._now()).total_seconds() + 1) if ends else None
+
+
+def _version(ledger: Ledger) -> int:
+    """Resource versions are comparable numbers. Source: Kubernetes API concepts, since 1.35 (KEP-5504)."""
+    return int(ledger.resource_version) if ledger.resource_version.isdigit() else 0
+
+
+def _messages(denials: Mapping[ServiceName, tuple[Denial, ...]]) -> dict[ServiceName, str]:
+    in_conflict = [name.name for name, found in denials.items() if found]
+    waiting = (
+        f"waits for {named_services(in_conflict)}: Services that came past admission join together or not at all, "
+        "and not all of them fit"
+    )
+    return {name: "\n".join(str(denial) for denial in found) or waiting for name, found in denials.items()}
+
+
+def _taken(group: GroupName, newcomers: Iterable[ServiceView], holder: AddressHolder) -> dict[ServiceName, str]:
+    situation = Situation(group_of(group, ledger=None, services=(), candidate=next(iter(newcomers))), (holder,))
+    return {s.name: "\n".join(str(denial) for denial in static_address_taken.check(s, situation)) for s in newcomers}

@@ -1,0 +1,79 @@
+"""What no event tells, read from time to time: Avi's objects, address locks; it never looks at a group itself."""
+
+from collections.abc import Callable, Collection
+from typing import Final
+
+import structlog
+
+from reconciler.avi_errors import AviError
+from reconciler.avi_side import AviSide
+from reconciler.ledger_keeper import LedgerKeeper
+from reconciler.metrics import ReconcilerMetrics
+from reconciler.ports import ClusterError, Kubernetes
+from reconciler.status import StatusKeeper
+from sharedvip.model import GroupName
+
+_LONGEST_PAUSE_SECONDS: Final = 60.0
+"""After a read that failed: a Controller that comes back is found within a minute."""
+
+_log = structlog.get_logger("reconciler.resync")
+
+
+class Resync:
+    """Reads the world again, as ``loop.Resync``.
+
+    Args:
+        kubernetes: The cluster.
+        keeper: The janitor.
+        avi: The Controller; None in guard mode.
+        statuses: Where Services that are gone are forgotten.
+        uids: Those of the Services that are there.
+        metrics: Where the groups are counted.
+        seconds: From one read that went well to the next.
+    """
+
+    def __init__(
+        self,
+        kubernetes: Kubernetes,
+        *,
+        keeper: LedgerKeeper,
+        avi: AviSide | None,
+        statuses: StatusKeeper,
+        uids: Callable[[], Collection[str]],
+        metrics: ReconcilerMetrics,
+        seconds: float,
+    ) -> None:
+        self._kubernetes: Final = kubernetes
+        self._keeper: Final = keeper
+        self._avi: Final = avi
+        self._statuses: Final = statuses
+        self._uids: Final = uids
+        self._metrics: Final = metrics
+        self._seconds: Final = seconds
+        self._failures = 0
+        self._at_least = 0.0
+
+    @property
+    def pause_seconds(self) -> float:
+        """The usual time after a read that went well; from 2 to 60 s after one that failed."""
+        if not self._failures:
+            return self._seconds
+        back_off = min(_LONGEST_PAUSE_SECONDS, 2.0 ** min(self._failures, 6))
+        return min(self._seconds, max(self._at_least, back_off))
+
+    async def read(self) -> Collection[GroupName]:
+        """Read; all groups that anybody knows of, those only Avi knows of too: nobody else would delete them."""
+        self._statuses.forget_services(self._uids())
+        try:
+            await self._keeper.refresh()
+            if self._avi is not None:
+                await self._avi.read()
+        except (AviError, ClusterError) as error:
+            self._failures += 1
+            self._at_least = error.retry_seconds if isinstance(error, AviError) else 0.0
+            _log.warning("resync.failed", error=str(error), retry_seconds=self.pause_seconds)
+        else:
+            self._failures = 0
+        on_avi = () if self._avi is None else self._avi.view.groups()
+        self._metrics.groups.set(len(on_avi))
+        return {*self._kubernetes.groups(), *on_avi, *self._keeper.groups_with_addresses()}

@@ -1,0 +1,74 @@
+"""What users see: the VIP and our condition on every member, Events on changes, the group's own status; no decisions.
+
+Nothing is written when nothing changed, compared with what was last written and with what the cache shows.
+"""
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from reconciler.ports import GroupReport, Kubernetes, Verdict
+from sharedvip.addresses import canonical
+from sharedvip.model import GroupName, ServiceView
+
+
+class _Said(NamedTuple):
+    vip: str
+    verdict: Verdict
+
+
+class StatusKeeper:
+    """Statuses of all Services and groups."""
+
+    def __init__(self, kubernetes: Kubernetes) -> None:
+        self._kubernetes: Final = kubernetes
+        self._said: dict[str, _Said] = {}
+        self._reported: dict[GroupName, GroupReport] = {}
+
+    async def publish(self, service: ServiceView, *, vip: str, verdict: Verdict) -> bool:
+        """Say it on the Service unless it says so already; whether anything was written."""
+        saying = _Said(vip, verdict)
+        if self._said.get(service.uid) == saying and _shows(service, vip):
+            return False
+        await self._kubernetes.publish(service, vip=vip, verdict=verdict)
+        if self._is_news(service, saying):
+            await self._kubernetes.tell(service, "Normal" if verdict.is_ready else "Warning", verdict)
+        self._said[service.uid] = saying
+        return True
+
+    def _is_news(self, service: ServiceView, saying: _Said) -> bool:
+        before = self._said.get(service.uid)
+        if before is not None:
+            return before.verdict.reason != saying.verdict.reason or before.vip != saying.vip
+        # After a restart we remember nothing: what the Service shows already was told before.
+        return not (saying.verdict.is_ready and _shows(service, saying.vip))
+
+    async def warn(self, service: ServiceView, verdict: Verdict) -> None:
+        """Say it as an Event only, unless it was the last thing said: where the status is somebody else's."""
+        saying = _Said("", verdict)
+        if self._said.get(service.uid) != saying:
+            await self._kubernetes.tell(service, "Warning", verdict)
+            self._said[service.uid] = saying
+
+    async def withdraw(self, service: ServiceView) -> None:
+        """Take back all that was said on a Service that is no member any more."""
+        await self._kubernetes.withdraw(service)
+        self._said.pop(service.uid, None)
+
+    async def report(self, group: GroupName, report: GroupReport) -> None:
+        """Say it on the ``SharedVIP`` unless it was the last thing said."""
+        if self._reported.get(group) != report:
+            await self._kubernetes.report(group, report)
+            self._reported[group] = report
+
+    def forget(self, group: GroupName) -> None:
+        """The group is no more."""
+        self._reported.pop(group, None)
+
+    def forget_services(self, living: Iterable[str]) -> None:
+        """Only Services with these uids are still there."""
+        keep = set(living)
+        self._said = {uid: said for uid, said in self._said.items() if uid in keep}
+
+
+def _shows(service: ServiceView, vip: str) -> bool:
+    return service.has_ready_condition and (not vip or vip in {canonical(shown) for shown in service.vips})

@@ -1,0 +1,202 @@
+"""A cluster in memory: ``reconciler.ports.Kubernetes`` with the API server's answers to our writes, and no lag.
+
+Not simulated: managers' field ownership beyond "a port has one holder, shared values are co-owned"; the watch's delay;
+validation. ``tests/reconciler/test_run.py`` shows that the real one behaves alike.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import count
+from typing import Literal
+
+from cluster.errors import ClusterError
+from reconciler.ports import ClaimLostError, GroupReport, HeldAddress, Verdict
+from reconciler.servers import Slice
+from sharedvip.addresses import canonical
+from sharedvip.ledger import Claim, Ledger, Member, grow, member_of
+from sharedvip.model import AddressHolder, GroupName, ServiceName, ServiceView, SharedValues
+from sharedvip.parse import shared_values, static_address
+
+
+@dataclass
+class FakeKubernetes:
+    """What is stored, and what was written by whom is under test."""
+
+    stored: dict[ServiceName, ServiceView] = field(default_factory=dict[ServiceName, ServiceView])
+    ledgers: dict[GroupName, Ledger] = field(default_factory=dict[GroupName, Ledger])
+    endpoint_slices: dict[ServiceName, tuple[Slice, ...]] = field(default_factory=dict[ServiceName, tuple[Slice, ...]])
+    addresses: dict[str, GroupName] = field(default_factory=dict[str, GroupName])
+    verdicts: dict[ServiceName, Verdict] = field(default_factory=dict[ServiceName, Verdict])
+    reports: dict[GroupName, GroupReport] = field(default_factory=dict[GroupName, GroupReport])
+    events: list[tuple[str, str, str]] = field(default_factory=list[tuple[str, str, str]])
+    writes: list[str] = field(default_factory=list[str])
+    unwritable: set[ServiceName] = field(default_factory=set[ServiceName])
+    """Services whose status cannot be written."""
+    versions: "count[int]" = field(default_factory=lambda: count(1))
+
+    def apply(self, *services: ServiceView) -> None:
+        """Somebody creates or changes Services; their status stays."""
+        for service in services:
+            old = self.stored.get(service.name)
+            if old is not None:
+                service = replace(service, vips=old.vips, has_ready_condition=old.has_ready_condition)  # noqa: PLW2901 - as an API server does
+            self.stored[service.name] = service
+
+    def admit(self, *services: ServiceView, at: datetime) -> None:
+        """Services come by admission: claimed, then stored."""
+        for service in services:
+            assert service.group is not None
+            ledger = self.ledgers.get(service.group)
+            old = self.stored.get(service.name)
+            self._claim(
+                service.group,
+                member_of(service),
+                shared=shared_values(service),
+                claims=grow(ledger, service, old=old, now=at),
+            )
+            self.apply(service)
+
+    def delete(self, *names: ServiceName) -> None:
+        """Somebody deletes Services, and with them their endpoints."""
+        for name in names:
+            del self.stored[name]
+            self.endpoint_slices.pop(name, None)
+
+    def vips(self, *services: ServiceView) -> list[tuple[str, ...]]:
+        """The addresses in their statuses."""
+        return [self.stored[service.name].vips for service in services]
+
+    def groups(self) -> Collection[GroupName]:
+        """As ``Kubernetes``."""
+        return {*self.ledgers, *(s.group for s in self.stored.values() if s.group is not None)}
+
+    def members(self, group: GroupName) -> tuple[ServiceView, ...]:
+        """As ``Kubernetes``."""
+        return tuple(sorted((s for s in self.stored.values() if s.group == group), key=lambda s: s.name))
+
+    def leavers(self) -> Iterable[ServiceView]:
+        """As ``Kubernetes``."""
+        return [s for s in self.stored.values() if s.has_ready_condition and not s.is_member]
+
+    def service(self, name: ServiceName) -> ServiceView | None:
+        """As ``Kubernetes``."""
+        return self.stored.get(name)
+
+    def services_at(self, address: str) -> Iterable[ServiceView]:
+        """As ``Kubernetes``."""
+        lbs = (s for s in self.stored.values() if s.type == "LoadBalancer")
+        return [s for s in lbs if address in {static_address(s), *map(canonical, s.vips)}]
+
+    def ledger(self, group: GroupName) -> Ledger | None:
+        """As ``Kubernetes``."""
+        return self.ledgers.get(group)
+
+    def ledgers_at(self, address: str) -> Iterable[GroupName]:
+        """As ``Kubernetes``."""
+        return [name for name, ledger in self.ledgers.items() if address in {ledger.shared.static_address, ledger.vip}]
+
+    def slices(self, service: ServiceName) -> tuple[Slice, ...]:
+        """As ``Kubernetes``."""
+        return self.endpoint_slices.get(service, ())
+
+    async def read_service(self, name: ServiceName) -> ServiceView | None:
+        """As ``Kubernetes``."""
+        return self.stored.get(name)
+
+    async def read_ledger(self, group: GroupName) -> Ledger | None:
+        """As ``Kubernetes``."""
+        return self.ledgers.get(group)
+
+    async def claim(
+        self,
+        group: GroupName,
+        member: Member,
+        *,
+        shared: SharedValues,
+        claims: Sequence[Claim],
+        resource_version: str = "",
+    ) -> Ledger:
+        """As ``Kubernetes``."""
+        self.writes.append(f"claim {member.service}")
+        self._check(group, resource_version)
+        return self._claim(group, member, shared=shared, claims=claims)
+
+    async def leave(self, group: GroupName, member: Member, *, resource_version: str = "") -> None:
+        """As ``Kubernetes``."""
+        self.writes.append(f"leave {member.service}")
+        self._check(group, resource_version)
+        if ledger := self.ledgers.get(group):
+            claims = tuple(c for c in ledger.claims if (c.service, c.uid) != member)
+            self._store(replace(ledger, claims=claims, shared=ledger.shared if claims else SharedValues()))
+
+    async def put_finalizer(self, ledger: Ledger) -> None:
+        """As ``Kubernetes``."""
+        self.writes.append("finalizer")
+        self._store(replace(self.ledgers[ledger.name], has_finalizer=True))
+
+    async def remove(self, ledger: Ledger) -> None:
+        """As ``Kubernetes``."""
+        self.writes.append("remove")
+        live = self.ledgers.get(ledger.name)
+        if live is not None and (live.claims, live.shared) != (ledger.claims, ledger.shared):
+            raise ClaimLostError("the ledger was written meanwhile")
+        self.ledgers.pop(ledger.name, None)
+
+    async def report(self, group: GroupName, report: GroupReport) -> None:
+        """As ``Kubernetes``."""
+        self.writes.append("report")
+        self.reports[group] = report
+        self._store(replace(self.ledgers[group], vip=report.vip))
+
+    async def take_address(self, address: str, group: GroupName) -> AddressHolder | None:
+        """As ``Kubernetes``."""
+        holder = self.addresses.setdefault(address, group)
+        return None if holder == group else AddressHolder(holder.namespace, key=holder.key)
+
+    async def release_address(self, address: str, group: GroupName) -> None:
+        """As ``Kubernetes``."""
+        if self.addresses.get(address) == group:
+            del self.addresses[address]
+
+    async def held_addresses(self) -> tuple[HeldAddress, ...]:
+        """As ``Kubernetes``."""
+        return tuple(HeldAddress(*pair) for pair in sorted(self.addresses.items()))
+
+    async def publish(self, service: ServiceView, *, vip: str, verdict: Verdict) -> None:
+        """As ``Kubernetes``."""
+        if service.name in self.unwritable:
+            raise ClusterError(f"the status of {service.name} cannot be written")
+        self.writes.append(f"publish {service.name.name}")
+        stored = self.stored[service.name]
+        self.stored[service.name] = replace(stored, vips=(vip,) if vip else (), has_ready_condition=True)
+        self.verdicts[service.name] = verdict
+
+    async def withdraw(self, service: ServiceView) -> None:
+        """As ``Kubernetes``."""
+        self.writes.append(f"withdraw {service.name.name}")
+        self.stored[service.name] = replace(self.stored[service.name], vips=(), has_ready_condition=False)
+        self.verdicts.pop(service.name, None)
+
+    async def tell(self, service: ServiceView, kind: Literal["Normal", "Warning"], verdict: Verdict) -> None:
+        """As ``Kubernetes``."""
+        self.events.append((service.name.name, kind, verdict.reason))
+
+    def _check(self, group: GroupName, resource_version: str) -> None:
+        ledger = self.ledgers.get(group)
+        if resource_version and (ledger is None or ledger.resource_version != resource_version):
+            raise ClaimLostError("the object has been modified")
+
+    def _claim(self, group: GroupName, member: Member, *, shared: SharedValues, claims: Sequence[Claim]) -> Ledger:
+        ledger = self.ledgers.get(group, Ledger(group))
+        others = {c.listener: c for c in ledger.claims if (c.service, c.uid) != member}
+        if others and ledger.shared != shared:
+            raise ClaimLostError("the shared values are owned by another manager")
+        if any(c.listener in others for c in claims):
+            raise ClaimLostError("a port is owned by another manager")
+        return self._store(replace(ledger, shared=shared, claims=tuple(sorted((*others.values(), *claims)))))
+
+    def _store(self, ledger: Ledger) -> Ledger:
+        stored = replace(ledger, uid=ledger.uid or "uid", resource_version=str(next(self.versions)))
+        self.ledgers[ledger.name] = stored
+        return stored

@@ -1,0 +1,184 @@
+"""A pass as users see it: statuses and Avi after what they did, with a cluster in memory and a simulated Controller."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import pytest
+
+from cluster.errors import ClusterError
+from sharedvip.model import ServiceView
+from tests.builders import GROUP, service
+from tests.reconciler.controller import START, Avi, Stack, stack
+from tests.reconciler.fake_kubernetes import FakeKubernetes
+
+WEB = service("web", "80/TCP")
+API = service("api", "443/TCP")
+RIVAL = service("rival", "80/TCP")
+_GROUP = "default~shared-vip-key-1"
+
+Story = Callable[[Stack, FakeKubernetes], Awaitable[None]]
+
+
+@pytest.fixture
+def tell(avi: Avi, cluster_name: str) -> Callable[[Story], None]:
+    """Run a story with WEB and API admitted and built."""
+
+    def telling(story: Story) -> None:
+        async def whole() -> None:
+            kubernetes = FakeKubernetes()
+            kubernetes.admit(WEB, API, at=START)
+            async with stack(avi, kubernetes, cluster=cluster_name) as reconciler:
+                await reconciler.look()
+                avi.forget()
+                await story(reconciler, kubernetes)
+
+        asyncio.run(whole())
+
+    return telling
+
+
+def _reason(kubernetes: FakeKubernetes, of: ServiceView) -> str:
+    return kubernetes.verdicts[of.name].reason
+
+
+def test_a_newcomer_in_conflict_is_told_and_nothing_else_happens(tell: Callable[[Story], None], avi: Avi) -> None:
+    """No call to Avi, no other status, one Event, also when looked at again."""
+
+    async def story(reconciler: Stack, kubernetes: FakeKubernetes) -> None:
+        before = kubernetes.vips(WEB, API)
+        kubernetes.apply(RIVAL)
+        for _ in range(3):
+            await reconciler.look()
+        assert avi.calls() == []
+        assert _reason(kubernetes, RIVAL) == "Conflict"
+        assert kubernetes.vips(WEB, API, RIVAL) == [*before, ()]
+        assert [event for event in kubernetes.events if event[0] == "rival"] == [("rival", "Warning", "Conflict")]
+        assert kubernetes.reports[GROUP].verdict.message == "not let in: 'rival'"
+
+    tell(story)
+
+
+def test_a_member_in_conflict_by_a_late_update_goes_on_serving(tell: Callable[[Story], None], avi: Avi) -> None:
+    """Its old port is served, the new one is not; the condition says why."""
+
+    async def story(reconciler: Stack, kubernetes: FakeKubernetes) -> None:
+        before = kubernetes.vips(WEB, API)
+        kubernetes.apply(service("web", "80/TCP", "443/TCP"))
+        await reconciler.look()
+        assert avi.calls() == []
+        assert kubernetes.vips(WEB, API) == before
+        assert [_reason(kubernetes, s) for s in (WEB, API)] == ["Conflict", "Programmed"]
+
+    tell(story)
+
+
+def test_a_namesake_that_was_admitted_and_not_stored_unseats_nobody(tell: Callable[[Story], None], avi: Avi) -> None:
+    """``kubectl create`` of a Service that exists: admitted with force, then AlreadyExists (ADR 1)."""
+
+    async def story(reconciler: Stack, kubernetes: FakeKubernetes) -> None:
+        ledger = kubernetes.ledgers[GROUP]
+        taken_over = tuple(c._replace(uid="uid-2") if c.service == "web" else c for c in ledger.claims)
+        kubernetes.ledgers[GROUP] = replace(ledger, claims=taken_over)
+        await reconciler.look()
+        assert avi.calls() == []
+        assert kubernetes.vips(WEB) != [()]
+
+    tell(story)
+
+
+def test_a_port_passes_to_the_newcomer_when_its_holder_goes(tell: Callable[[Story], None], avi: Avi) -> None:
+    """One PATCH, no gap: the listener stays."""
+
+    async def story(reconciler: Stack, kubernetes: FakeKubernetes) -> None:
+        vip = kubernetes.vips(WEB)
+        kubernetes.apply(RIVAL)
+        await reconciler.look()
+        kubernetes.delete(WEB.name)
+        await reconciler.look()
+        assert avi.calls() == ["PATCH pool"]
+        assert kubernetes.vips(RIVAL) == vip
+
+    tell(story)
+
+
+def test_a_leaver_keeps_nothing_of_ours(tell: Callable[[Story], None], avi: Avi) -> None:
+    """Its listener goes from Avi, and its status is taken back."""
+
+    async def story(reconciler: Stack, kubernetes: FakeKubernetes) -> None:
+        kubernetes.apply(replace(API, sharing_key=None))
+        await reconciler.look()
+        for leaver in kubernetes.leavers():
+            await reconciler.statuses.withdraw(leaver)
+        assert avi.calls() == ["PUT l4policyset", "PUT virtualservice", "DELETE pool"]
+        assert kubernetes.vips(API) == [()]
+        assert API.name not in kubernetes.verdicts
+
+    tell(story)
+
+
+def test_a_shared_vip_that_a_hand_deletes_comes_back_and_avi_never_hears_of_it(
+    tell: Callable[[Story], None], avi: Avi
+) -> None:
+    """It carries our finalizer; its Services come back as newcomers, and find what they need."""
+
+    async def story(reconciler: Stack, kubernetes: FakeKubernetes) -> None:
+        before = kubernetes.vips(WEB, API)
+        kubernetes.ledgers[GROUP] = replace(kubernetes.ledgers[GROUP], is_deleting=True)
+        await reconciler.look()
+        assert GROUP not in kubernetes.ledgers
+        await reconciler.look()
+        assert len(kubernetes.ledgers[GROUP].claims) == 2
+        assert avi.calls() == []
+        assert kubernetes.vips(WEB, API) == before
+
+    tell(story)
+
+
+def test_one_status_that_cannot_be_written_keeps_no_other_from_being_told(tell: Callable[[Story], None]) -> None:
+    """And the pass is tried again."""
+
+    async def story(reconciler: Stack, kubernetes: FakeKubernetes) -> None:
+        kubernetes.unwritable.add(service("a", "1/TCP").name)
+        kubernetes.apply(service("a", "1/TCP"), service("z", "2/TCP"))
+        with pytest.raises(ClusterError, match="cannot be written"):
+            await reconciler.look()
+        assert _reason(kubernetes, service("z")) == "Programmed"
+
+    tell(story)
+
+
+def test_a_group_that_writes_down_its_own_address_is_not_touched(tell: Callable[[Story], None], avi: Avi) -> None:
+    """All members set the address they have."""
+
+    async def story(reconciler: Stack, kubernetes: FakeKubernetes) -> None:
+        (vip,) = kubernetes.vips(WEB)[0]
+        kubernetes.ledgers.clear()
+        for member in (WEB, API):
+            kubernetes.apply(replace(member, load_balancer_ip=vip))
+        await reconciler.look()
+        assert avi.calls() == []
+        assert kubernetes.ledgers[GROUP].shared.static_address == vip
+
+    tell(story)
+
+
+def test_without_macro_calls_a_group_is_built_and_gone_all_the_same(avi: Avi, cluster_name: str) -> None:
+    """A Controller may not take them; n + 3 calls each way."""
+
+    async def story() -> None:
+        kubernetes = FakeKubernetes()
+        kubernetes.admit(WEB, API, at=START)
+        async with stack(avi, kubernetes, cluster=cluster_name, has_macro=False) as reconciler:
+            await reconciler.look()
+            assert avi.calls() == ["POST vsvip", "POST pool", "POST pool", "POST l4policyset", "POST virtualservice"]
+            avi.forget()
+            assert await reconciler.look() == 0
+            kubernetes.delete(WEB.name, API.name)
+            await reconciler.look()
+            assert sorted(avi.calls()) == sorted(
+                ["DELETE virtualservice", "DELETE l4policyset", "DELETE pool", "DELETE pool", "DELETE vsvip"]
+            )
+            assert avi.names(cluster_name) == []
+
+    asyncio.run(story())

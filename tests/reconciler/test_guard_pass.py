@@ -1,0 +1,83 @@
+"""A pass in guard mode: the ledger is kept, refusals are told, and every Service's status is somebody else's."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from reconciler.guard_pass import GuardPass
+from reconciler.ledger_keeper import LedgerKeeper
+from reconciler.status import StatusKeeper
+from sharedvip.model import Policy, ServiceView
+from tests.builders import GROUP, service
+from tests.reconciler.controller import START
+from tests.reconciler.fake_kubernetes import FakeKubernetes
+
+WEB = service("web", "80/TCP")
+API = service("api", "443/TCP")
+RIVAL = service("rival", "80/TCP")
+
+
+def _guard(kubernetes: FakeKubernetes) -> GuardPass:
+    keeper = LedgerKeeper(kubernetes, policy=Policy(), now=lambda: START)
+    return GuardPass(kubernetes, keeper=keeper, statuses=StatusKeeper(kubernetes))
+
+
+def test_a_refusal_is_told_once_and_no_status_is_written() -> None:
+    """The address in the status is AKO's."""
+    kubernetes = FakeKubernetes()
+    kubernetes.admit(replace(WEB, vips=("10.0.0.7",)), at=START)
+    kubernetes.apply(RIVAL)
+    guard = _guard(kubernetes)
+
+    async def story() -> None:
+        await guard.run(GROUP)
+        await guard.run(GROUP)
+
+    asyncio.run(story())
+    assert kubernetes.events == [("rival", "Warning", "Conflict")]
+    assert kubernetes.verdicts == {}
+    assert kubernetes.vips(WEB, RIVAL) == [("10.0.0.7",), ()]
+
+
+def test_a_group_that_is_over_leaves_no_ledger() -> None:
+    """All its Services are gone."""
+    kubernetes = FakeKubernetes()
+    kubernetes.admit(WEB, at=START)
+    guard = _guard(kubernetes)
+
+    async def story() -> None:
+        await guard.run(GROUP)
+        kubernetes.delete(WEB.name)
+        await guard.run(GROUP)
+
+    asyncio.run(story())
+    assert kubernetes.ledgers == {}
+
+
+@pytest.mark.parametrize(
+    ("members", "reason", "vip"),
+    [
+        pytest.param([WEB, API], "Pending", "", id="nobody has an address yet"),
+        pytest.param([replace(WEB, vips=("10.0.0.7",)), API], "Guarded", "10.0.0.7", id="one has"),
+        pytest.param(
+            [replace(s, vips=("10.0.0.7",)) for s in (WEB, API)], "Guarded", "10.0.0.7", id="all have the same"
+        ),
+        pytest.param(
+            [replace(WEB, vips=("10.0.0.7",)), replace(API, vips=("10.0.0.8",))],
+            "DifferentVIPs",
+            "",
+            id="they differ: AKO built one in spite of a conflict",
+        ),
+    ],
+)
+def test_the_vip_is_what_the_statuses_show(members: list[ServiceView], reason: str, vip: str) -> None:
+    """Admission compares static addresses with it."""
+    kubernetes = FakeKubernetes()
+    kubernetes.admit(*members, at=START)
+
+    asyncio.run(_guard(kubernetes).run(GROUP))
+    report = kubernetes.reports[GROUP]
+    assert (report.verdict.reason, report.vip) == (reason, vip)
+    assert report.services == ("api", "web")
+    assert kubernetes.ledgers[GROUP].vip == vip

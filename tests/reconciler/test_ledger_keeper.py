@@ -1,0 +1,303 @@
+"""The janitor: what it releases and when, whom it lets in, and that nobody who is in is ever disturbed."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import cached_property
+
+import pytest
+
+from cluster.errors import ClusterError
+from reconciler.ledger_keeper import CLAIM_AGAIN_SECONDS, LOOK_AGAIN_SECONDS, LedgerKeeper, Settled
+from reconciler.ports import ClaimLostError
+from sharedvip.ledger import GRACE, Claim, Ledger, Member, member_of
+from sharedvip.model import GroupName, Policy, ServiceName, ServiceView, SharedValues
+from tests.builders import GROUP, listener, service
+from tests.reconciler.controller import START
+from tests.reconciler.fake_kubernetes import FakeKubernetes
+
+WEB = service("web", "80/TCP")
+API = service("api", "443/TCP")
+RIVAL = service("rival", "80/TCP")
+
+
+@dataclass
+class Janitor:
+    """A keeper with a clock in hand."""
+
+    kubernetes: FakeKubernetes
+    now: datetime = START
+
+    @cached_property
+    def keeper(self) -> LedgerKeeper:
+        """The one under test."""
+        return LedgerKeeper(self.kubernetes, policy=Policy(), now=lambda: self.now)
+
+    def settle(self, group: GroupName = GROUP) -> Settled:
+        """One visit."""
+        return asyncio.run(self.keeper.settle(group))
+
+    def claimed(self, group: GroupName = GROUP) -> list[str]:
+        """``web 80/TCP`` for each claim in the ledger."""
+        ledger = self.kubernetes.ledgers.get(group)
+        return [f"{claim.service} {claim.listener}" for claim in ledger.claims] if ledger else []
+
+
+def _janitor(*admitted: ServiceView) -> Janitor:
+    kubernetes = FakeKubernetes()
+    kubernetes.admit(*admitted, at=START)
+    return Janitor(kubernetes)
+
+
+def test_what_is_as_claimed_is_left_alone() -> None:
+    """Nothing is written, nobody comes again."""
+    janitor = _janitor(WEB, API)
+
+    assert janitor.settle() == Settled(janitor.kubernetes.ledgers[GROUP])
+    assert janitor.kubernetes.writes == []
+
+
+def test_a_deleted_service_gives_up_its_claims_at_once() -> None:
+    """It was seen, and is gone."""
+    janitor = _janitor(WEB, API)
+    janitor.keeper.observe(GROUP)
+    janitor.kubernetes.delete(WEB.name)
+
+    janitor.settle()
+    assert janitor.claimed() == ["api 443/TCP"]
+
+
+def test_a_stored_update_gives_up_what_it_dropped_at_once() -> None:
+    """Admission claimed old and new; the world shows only the new."""
+    janitor = _janitor(WEB)
+    janitor.keeper.observe(GROUP)
+    janitor.kubernetes.admit(service("web", "8080/TCP"), at=START)
+
+    janitor.settle()
+    assert janitor.claimed() == ["web 8080/TCP"]
+
+
+def test_a_claim_whose_service_never_came_waits_for_the_grace() -> None:
+    """Allowed does not mean stored; nobody knows yet."""
+    janitor = _janitor(WEB)
+    del janitor.kubernetes.stored[WEB.name]
+
+    settled = janitor.settle()
+    assert janitor.claimed() == ["web 80/TCP"]
+    assert settled.wake_seconds == pytest.approx(GRACE.total_seconds() + 1)
+    janitor.now += GRACE
+    assert janitor.settle().wake_seconds == pytest.approx(1)
+    janitor.now += timedelta(seconds=1)
+    janitor.settle()
+    assert janitor.claimed() == []
+
+
+def test_after_the_grace_a_live_look_decides() -> None:
+    """The Service is there, and the cache is late: it keeps its claim."""
+    janitor = _janitor(WEB, API)
+    unseen = _Late(**{name: getattr(janitor.kubernetes, name) for name in ("stored", "ledgers")}, unseen={WEB.name})
+    late = Janitor(unseen, START + 2 * GRACE)
+
+    late.settle()
+    assert late.claimed() == ["web 80/TCP", "api 443/TCP"]
+
+
+class _Late(FakeKubernetes):
+    """A cache that has not heard of some Services."""
+
+    def __init__(self, *, unseen: set[ServiceName], **others: dict[ServiceName, ServiceView]) -> None:
+        super().__init__(**others)  # pyright: ignore[reportArgumentType] - the maps of another fake
+        self.unseen = unseen
+
+    def members(self, group: GroupName) -> tuple[ServiceView, ...]:
+        return tuple(member for member in super().members(group) if member.name not in self.unseen)
+
+
+def test_services_that_came_past_admission_are_let_in_together() -> None:
+    """The webhook was down."""
+    janitor = Janitor(FakeKubernetes())
+    janitor.kubernetes.apply(WEB, API)
+
+    assert janitor.settle().refused == {}
+    assert janitor.claimed() == ["web 80/TCP", "api 443/TCP"]
+
+
+def test_or_not_at_all() -> None:
+    """One does not fit: the other waits, and is told for whom; the verdict depends on no order."""
+    janitor = Janitor(FakeKubernetes())
+    janitor.kubernetes.apply(WEB, RIVAL, API)
+
+    settled = janitor.settle()
+    assert janitor.claimed() == []
+    assert "80/TCP is already served" in settled.refused[WEB.name]
+    assert settled.refused[API.name].startswith("waits for Services 'rival', 'web'")
+    assert settled.wake_seconds == LOOK_AGAIN_SECONDS
+
+
+def test_a_newcomer_in_conflict_disturbs_no_member() -> None:
+    """Nothing of the ledger changes."""
+    janitor = _janitor(WEB)
+    janitor.kubernetes.apply(RIVAL)
+    before = janitor.kubernetes.ledgers[GROUP]
+
+    settled = janitor.settle()
+    assert list(settled.refused) == [RIVAL.name]
+    assert janitor.kubernetes.ledgers[GROUP] == before
+
+
+def test_conflicting_static_addresses_make_no_group() -> None:
+    """The seed: a misconfiguration, and no virtual service."""
+    janitor = Janitor(FakeKubernetes())
+    janitor.kubernetes.apply(
+        replace(WEB, load_balancer_ip="10.0.0.1"),
+        replace(API, load_balancer_ip="10.0.0.2"),
+    )
+
+    assert set(janitor.settle().refused) == {WEB.name, API.name}
+    assert janitor.claimed() == []
+
+
+def test_a_member_whose_update_slipped_past_keeps_what_it_had() -> None:
+    """Its new port is another's: it is refused, and its old claim stays while its old port is there."""
+    janitor = _janitor(WEB, API)
+    janitor.kubernetes.apply(service("web", "80/TCP", "443/TCP"))
+
+    assert list(janitor.settle().refused) == [WEB.name]
+    assert janitor.claimed() == ["web 80/TCP", "api 443/TCP"]
+
+
+def test_who_is_outrun_waits_and_holds_up_nobody() -> None:
+    """Somebody claims between our look and our write: the pass goes on, and comes back soon."""
+    janitor = Janitor(_Outrun())
+    janitor.kubernetes.admit(API, at=START)
+    janitor.kubernetes.apply(WEB, service("more", "8443/TCP"))
+
+    settled = janitor.settle()
+    assert settled.refused == {}
+    assert settled.wake_seconds == CLAIM_AGAIN_SECONDS
+    assert janitor.claimed() == ["api 443/TCP"]
+    assert janitor.kubernetes.writes == ["claim more", "leave more"]
+
+
+class _Outrun(FakeKubernetes):
+    async def claim(
+        self,
+        group: GroupName,
+        member: Member,
+        *,
+        shared: SharedValues,
+        claims: Sequence[Claim],
+        resource_version: str = "",
+    ) -> Ledger:
+        if member.service == WEB.name.name:
+            raise ClaimLostError("80/TCP is held by another manager")
+        return await super().claim(group, member, shared=shared, claims=claims, resource_version=resource_version)
+
+
+def test_a_newcomer_locks_its_address() -> None:
+    """In the whole cluster."""
+    janitor = Janitor(FakeKubernetes())
+    janitor.kubernetes.apply(replace(WEB, load_balancer_ip="10.0.0.1"))
+
+    assert janitor.settle().refused == {}
+    assert janitor.kubernetes.addresses == {"10.0.0.1": GROUP}
+
+
+def test_a_newcomer_whose_address_another_group_holds_gives_its_claims_back() -> None:
+    """Claim first, then lock: who loses leaves no trace."""
+    other = GroupName("other", "key")
+    janitor = Janitor(FakeKubernetes(addresses={"10.0.0.1": other}))
+    janitor.kubernetes.apply(replace(WEB, load_balancer_ip="10.0.0.1"))
+
+    settled = janitor.settle()
+    assert "10.0.0.1" in settled.refused[WEB.name]
+    assert janitor.claimed() == []
+    assert janitor.kubernetes.addresses == {"10.0.0.1": other}
+
+
+def test_an_address_is_unlocked_when_the_group_does_not_use_it_any_more() -> None:
+    """And only then, and only the group's own."""
+    janitor = Janitor(FakeKubernetes())
+    janitor.kubernetes.apply(replace(WEB, load_balancer_ip="10.0.0.1"))
+    ledger = janitor.settle().ledger
+
+    async def release(now: Ledger | None) -> None:
+        await janitor.keeper.release_addresses(GROUP, now)
+
+    asyncio.run(release(ledger))
+    assert janitor.kubernetes.addresses == {"10.0.0.1": GROUP}
+    janitor.kubernetes.delete(WEB.name)
+    asyncio.run(release(janitor.settle().ledger))
+    assert janitor.kubernetes.addresses == {}
+    assert janitor.keeper.groups_with_addresses() == ()
+
+
+def test_locks_that_nobody_remembers_are_found_again() -> None:
+    """The process that took them is gone, and so is the group."""
+    janitor = Janitor(FakeKubernetes(addresses={"10.0.0.1": GROUP}))
+
+    asyncio.run(janitor.keeper.refresh())
+    assert janitor.keeper.groups_with_addresses() == (GROUP,)
+    asyncio.run(janitor.keeper.release_addresses(GROUP, None))
+    assert janitor.kubernetes.addresses == {}
+
+
+def test_a_write_that_fails_makes_the_cache_count_again() -> None:
+    """What we believed to have written may be gone: the next visit begins with what is observed."""
+    broken = _Broken()
+    janitor = Janitor(broken)
+    janitor.kubernetes.apply(WEB)
+    with pytest.raises(ClusterError):
+        janitor.settle()
+
+    broken.is_broken = False
+    assert janitor.settle().refused == {}
+    assert janitor.claimed() == ["web 80/TCP"]
+
+
+class _Broken(FakeKubernetes):
+    is_broken = True
+
+    async def claim(
+        self,
+        group: GroupName,
+        member: Member,
+        *,
+        shared: SharedValues,
+        claims: Sequence[Claim],
+        resource_version: str = "",
+    ) -> Ledger:
+        if self.is_broken:
+            raise ClusterError("no answer")
+        return await super().claim(group, member, shared=shared, claims=claims, resource_version=resource_version)
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        pytest.param(replace(WEB, type="ClusterIP"), id="it is of another type"),
+        pytest.param(replace(WEB, sharing_key=None), id="it lost the annotation"),
+        pytest.param(replace(WEB, sharing_key="other"), id="it moved to another group"),
+    ],
+)
+def test_whoever_is_no_member_any_more_gives_up_its_claims(after: ServiceView) -> None:
+    """Seen before, not shown now."""
+    janitor = _janitor(WEB, API)
+    janitor.keeper.observe(GROUP)
+    janitor.kubernetes.apply(after)
+
+    janitor.settle()
+    assert janitor.claimed() == ["api 443/TCP"]
+
+
+def test_a_service_that_was_made_anew_gets_the_listener_of_its_predecessor() -> None:
+    """Deleted and created with the webhook down: the old claim goes and the new one comes in one visit."""
+    janitor = _janitor(WEB)
+    janitor.keeper.observe(GROUP)
+    again = replace(WEB, uid="uid-2")
+    janitor.kubernetes.stored[WEB.name] = again
+
+    assert janitor.settle().refused == {}
+    ledger = janitor.kubernetes.ledgers[GROUP]
+    assert [claim.listener for claim in ledger.claims_of(member_of(again))] == [listener("80/TCP")]

@@ -1,0 +1,398 @@
+"""The whole reconciler on a real API server and a simulated Avi Controller: what users see, from first to last."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localcluster.cluster import LocalCluster
+from reconciler.run import FAILED, STOPPED, WRONG_SETTINGS, reconcile, run
+from reconciler.settings import ReconcilerSettings, VipNetwork
+from sharedvip.annotations import READY_CONDITION, SHARED_VIP
+from tests.builders import KEY, service_object
+from tests.reconciler.controller import Avi
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+DEADLINE_SECONDS = 30.0
+_PATIENCE_SECONDS = 0.1
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class World:
+    """A namespace of the cluster, and a Controller."""
+
+    cluster: LocalCluster
+    namespace: str
+    avi: Avi
+    settings: ReconcilerSettings
+    kubeconfig: Path
+
+    async def kubectl(self, *args: str, told: Object | None = None) -> str:
+        """What kubectl prints, as the administrator."""
+        words = (*args, f"--namespace={self.namespace}")
+        text = None if told is None else json.dumps(told)
+        return (await asyncio.to_thread(self.cluster.run_kubectl, *words, input=text)).stdout
+
+    async def apply(self, *objects: Object) -> None:
+        """Somebody applies manifests."""
+        await self.kubectl("apply", "--filename=-", told={"apiVersion": "v1", "kind": "List", "items": list(objects)})
+
+    async def get(self, *args: str) -> Object:
+        """An object, or a list of them."""
+        return json.loads(await self.kubectl("get", *args, "--output=json"))
+
+    async def vip(self, name: str) -> str:
+        """The address in a Service's status."""
+        ingress: list[Object] = (await self.get("service", name))["status"]["loadBalancer"].get("ingress") or []
+        return ingress[0]["ip"] if ingress else ""
+
+    async def condition(self, name: str) -> Object:
+        """Our condition on a Service, empty where there is none."""
+        conditions: list[Object] = (await self.get("service", name))["status"].get("conditions") or []
+        return next((c for c in conditions if c["type"] == READY_CONDITION), Object())
+
+    async def reason(self, name: str) -> str:
+        """Its reason."""
+        return str((await self.condition(name)).get("reason", ""))
+
+    def names(self) -> list[str]:
+        """What is on Avi."""
+        return [name.replace(f"{self.namespace}~{KEY}", "group") for name in self.avi.names(self.settings.cluster_name)]
+
+    def servers(self, listener: str) -> int:
+        """How many servers the pool of a listener has."""
+        name = f"sharedvip~{self.settings.cluster_name}~{self.namespace}~{KEY}~{listener}"
+        return len(self.avi.servers(name))
+
+    @asynccontextmanager
+    async def reconciler(self, settings: ReconcilerSettings | None = None) -> AsyncGenerator["Process"]:
+        """A reconciler in this process, which is told to stop in the end."""
+        stop = asyncio.Event()
+        task = asyncio.create_task(reconcile(settings or self.settings, kubeconfig=self.kubeconfig, stop=stop))
+        try:
+            yield Process(task, stop)
+        finally:
+            stop.set()
+            await task
+
+    def tell(self, story: Callable[[], Awaitable[None]]) -> None:
+        """Run a story."""
+
+        async def whole() -> None:
+            await story()
+
+        asyncio.run(whole())
+
+
+@dataclass(frozen=True)
+class Process:
+    """A running reconciler."""
+
+    task: asyncio.Task[int]
+    stop: asyncio.Event
+
+
+async def until(what: str, is_so: Callable[[], Awaitable[bool]]) -> None:
+    """Look again and again until something is so."""
+    deadline = asyncio.get_running_loop().time() + DEADLINE_SECONDS
+    while not await is_so():
+        assert asyncio.get_running_loop().time() < deadline, f"not within {DEADLINE_SECONDS:g} s: {what}"
+        await asyncio.sleep(_PATIENCE_SECONDS)
+
+
+def _workload(app: str, *, replicas: int) -> Object:
+    container = {"name": "web", "image": "web", "ports": [{"containerPort": 8080}]}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": app},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": app}},
+            "template": {"metadata": {"labels": {"app": app}}, "spec": {"containers": [container]}},
+        },
+    }
+
+
+def _service(name: str, *ports: str, namespace: str, **annotations: str) -> Object:
+    return dict(service_object(name, *ports, namespace=namespace, annotations=annotations))
+
+
+@pytest.fixture(scope="session")
+def installed(cluster: LocalCluster) -> Path:
+    """Our kind and the reconciler's rights as shipped; a kubeconfig that has no others."""
+    files = ["00-namespace", "10-customresourcedefinition", "20-serviceaccount"]
+    files += ["21-clusterrole", "22-clusterrolebinding", "23-role", "24-rolebinding"]
+    cluster.run_kubectl("apply", "--server-side", *(f"--filename={DEPLOY / file}.yaml" for file in files))
+    cluster.run_kubectl("wait", "--for=condition=Established", "--timeout=20s", "crd/sharedvips.sharedvip.dev")
+    return cluster.service_account_kubeconfig("sharedvip-system", "sharedvip-reconciler")
+
+
+@pytest.fixture
+def world(cluster: LocalCluster, *, namespace: str, avi: Avi, cluster_name: str, installed: Path) -> World:
+    """Everything but the reconciler."""
+    settings = ReconcilerSettings(
+        cluster_name=cluster_name,
+        avi_controller=avi.running.access.url,
+        avi_credentials_directory=avi.credentials(),
+        avi_vip_networks=(VipNetwork("net1"),),
+        avi_requests_per_second=32.0,
+        health_host="127.0.0.1",
+        health_port=0,
+    )
+    return World(cluster, namespace, avi, settings, installed)
+
+
+@pytest.mark.e2e
+def test_two_services_share_a_vip_from_their_first_day_to_their_last(world: World) -> None:
+    """They came past admission; all that users do to them shows in Kubernetes and on Avi, with the rights we ship."""
+
+    async def story() -> None:
+        lb1, lb2 = "sharedvip-avisvc-lb1", "sharedvip-avisvc-lb2"
+        ours = {
+            name: _service(name, port, namespace=world.namespace) for name, port in ((lb1, "80/TCP"), (lb2, "80/UDP"))
+        }
+        async with world.reconciler() as process:
+            await world.apply(_workload("avi-server", replicas=2), *ours.values())
+            await until("both are programmed", lambda: _both_ready(world, lb1, lb2))
+            vip = await world.vip(lb1)
+            assert vip == await world.vip(lb2)
+            assert world.avi.calls(writes_only=True).count("POST macro") == 1
+            await until(
+                "the pods are servers",
+                lambda: _is(lambda: (world.servers("TCP~80"), world.servers("UDP~80")) == (2, 2)),
+            )
+            await until("the columns tell", lambda: _columns(world, KEY, vip, f"{lb1},{lb2}", "80/TCP,80/UDP", "True"))
+            await world.kubectl("scale", "deployment", "avi-server", "--replicas=3")
+            await until("three servers", lambda: _is(lambda: world.servers("TCP~80") == 3))
+
+            await world.apply(_service("late", "80/TCP", namespace=world.namespace))
+            await until("the newcomer is refused", lambda: _has_reason(world, "late", "Conflict"))
+            assert "80/TCP is already served on shared VIP" in (await world.condition("late"))["message"]
+            assert await world.vip("late") == ""
+            assert (await world.vip(lb1), await world.reason(lb1)) == (vip, "Programmed")
+            await until("an Event says so", lambda: _event(world, "late", "Conflict"))
+
+            await world.kubectl("annotate", "service", lb2, f"{SHARED_VIP}-")
+            await until("the leaver has nothing of ours", lambda: _is_left_alone(world, lb2))
+            await until("its pool is gone", lambda: _is(lambda: "pool group~UDP~80" not in world.names()))
+            assert await world.vip(lb1) == vip
+
+            await world.kubectl("delete", "service", lb1, lb2)
+            await until("the newcomer's turn has come", lambda: _has_reason(world, "late", "Programmed"))
+            await world.kubectl("delete", "service", "late")
+            await until("nothing is on Avi", lambda: _is(lambda: world.names() == []))
+            await until("no ledger", lambda: _no_ledger(world))
+            process.stop.set()
+            assert await process.task == STOPPED
+        lease = json.loads(
+            (
+                await asyncio.to_thread(
+                    world.cluster.run_kubectl,
+                    "get",
+                    "lease",
+                    "sharedvip-reconciler",
+                    "--namespace=sharedvip-system",
+                    "--output=json",
+                )
+            ).stdout
+        )
+        assert not lease["spec"].get("holderIdentity")
+
+    world.tell(story)
+
+
+@pytest.mark.e2e
+def test_a_static_address_is_locked_for_its_group(world: World) -> None:
+    """Another group of the cluster that wants it is told who has it; when it is free, it gets it."""
+
+    async def story() -> None:
+        address = "100.64.220.9"
+        first = _service("first", namespace=world.namespace)
+        first["spec"]["loadBalancerIP"] = address
+        second = dict(
+            service_object("second", key="other-key", namespace=world.namespace, spec={"loadBalancerIP": address})
+        )
+        async with world.reconciler():
+            await world.apply(first)
+            await until("the first has it", lambda: _has_reason(world, "first", "Programmed"))
+            assert await world.vip("first") == address
+            holder = (await world.get("ipaddress", address))["spec"]["parentRef"]
+            assert (holder["resource"], holder["namespace"], holder["name"]) == ("sharedvips", world.namespace, KEY)
+            await world.apply(second)
+            await until("the second is refused", lambda: _has_reason(world, "second", "Conflict"))
+            await world.kubectl("delete", "service", "first", "second")
+            await until("the lock is gone", lambda: _no_address(world, address))
+
+    world.tell(story)
+
+
+@pytest.mark.e2e
+def test_the_standby_takes_over_and_writes_nothing_twice(world: World) -> None:
+    """An orderly end hands over at once; the new leader finds everything as it should be."""
+
+    async def story() -> None:
+        async with world.reconciler() as leader:
+            await world.apply(_workload("avi-server", replicas=1), _service("web", namespace=world.namespace))
+            await until(
+                "it is programmed", lambda: _is(lambda: len(world.names()) == 4 and world.servers("TCP~80") == 1)
+            )
+            settings = replace(world.settings, avi_credentials_directory=world.avi.credentials())
+            async with world.reconciler(settings) as successor:
+                leader.stop.set()
+                assert await leader.task == STOPPED
+                world.avi.forget()
+                await world.kubectl("scale", "deployment", "avi-server", "--replicas=2")
+                await until("the standby follows", lambda: _is(lambda: world.servers("TCP~80") == 2))
+                writes = world.avi.calls(writes_only=True)
+                assert set(writes) == {"PATCH pool"}
+                await world.kubectl("delete", "service", "web")
+                await until("nothing is on Avi", lambda: _is(lambda: world.names() == []))
+                assert not successor.task.done()
+
+    world.tell(story)
+
+
+@pytest.mark.e2e
+def test_who_loses_the_lease_ends_with_an_error(world: World) -> None:
+    """Somebody else is written into it: no write of ours follows, and a new process begins as a standby."""
+
+    async def story() -> None:
+        async with world.reconciler() as process:
+            await world.apply(_service("web", namespace=world.namespace))
+            await until("it leads", lambda: _has_reason(world, "web", "Programmed"))
+            patch = json.dumps({"spec": {"holderIdentity": "thief", "leaseDurationSeconds": 1}})
+            await asyncio.to_thread(
+                world.cluster.run_kubectl,
+                "patch",
+                "lease",
+                "sharedvip-reconciler",
+                "--namespace=sharedvip-system",
+                "--type=merge",
+                f"--patch={patch}",
+            )
+            assert await asyncio.wait_for(process.task, DEADLINE_SECONDS) == FAILED
+        async with world.reconciler():
+            await world.kubectl("delete", "service", "web")
+            await until("the next leader clears up", lambda: _is(lambda: world.names() == []))
+
+    world.tell(story)
+
+
+@pytest.mark.e2e
+def test_guard_mode_keeps_the_ledger_and_leaves_status_and_avi_alone(world: World) -> None:
+    """AKO programs Avi and owns the statuses; we claim for who is there, and warn who does not fit."""
+
+    async def story() -> None:
+        guard = replace(world.settings, mode="guard", avi_credentials_directory=None)
+        async with world.reconciler(guard):
+            await world.apply(_service("web", namespace=world.namespace))
+            await until("it is claimed", lambda: _is_claimed(world, "web"))
+            await world.apply(_service("late", namespace=world.namespace))
+            await until("an Event warns", lambda: _event(world, "late", "Conflict"))
+            for name in ("web", "late"):
+                assert (await world.get("service", name))["status"] == {"loadBalancer": {}}
+            ako = json.dumps({"status": {"loadBalancer": {"ingress": [{"ip": "10.9.8.7"}]}}})
+            await world.kubectl("patch", "service", "web", "--subresource=status", "--type=merge", f"--patch={ako}")
+            await until("the ledger knows the VIP", lambda: _columns(world, KEY, "10.9.8.7", "web", "True"))
+            await world.kubectl("delete", "service", "web", "late")
+            await until("no ledger", lambda: _no_ledger(world))
+        assert world.avi.calls() == []
+
+    world.tell(story)
+
+
+@pytest.mark.e2e
+def test_the_process_serves_its_health_and_ends_by_sigterm(world: World, tmp_path: Path) -> None:
+    """Ready as soon as it has synced, metrics in Prometheus' format, exit code 0."""
+    script = tmp_path / "main.py"
+    script.write_text(
+        "import asyncio, pathlib, sys\n"
+        "from reconciler.run import run\n"
+        "from reconciler.settings import ReconcilerSettings\n"
+        "settings = ReconcilerSettings(cluster_name='c', mode='guard', health_host='127.0.0.1', health_port=0)\n"
+        "sys.exit(asyncio.run(run(settings, kubeconfig=pathlib.Path(sys.argv[1]))))\n"
+    )
+    environment = {"PYTHONPATH": str(DEPLOY.parent), "PATH": os.environ["PATH"], "NO_COLOR": "1"}
+    with subprocess.Popen(  # noqa: S603 - our own script
+        [sys.executable, "-u", str(script), str(world.kubeconfig)], stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None
+        port = next(line for line in process.stdout if "health.listening" in line).rpartition("port=")[2].strip()
+        next(line for line in process.stdout if "lease.acquired" in line)
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        told = {
+            path: direct.open(f"http://127.0.0.1:{port}/{path}").read().decode()
+            for path in ("livez", "readyz", "metrics")
+        }
+        process.send_signal(signal.SIGTERM)
+        process.stdout.read()
+        assert process.wait(DEADLINE_SECONDS) == STOPPED
+    assert (told["livez"], told["readyz"]) == ("ok", "ok")
+    assert "sharedvip_reconciler_queue_depth" in told["metrics"]
+    assert "sharedvip_cache_objects" in told["metrics"]
+
+
+def test_wrong_settings_end_before_anything_begins() -> None:
+    """All of them are told at once, and nobody is asked."""
+    settings = ReconcilerSettings(cluster_name="no good", workers=0)
+
+    assert asyncio.run(run(settings, kubeconfig=Path("nowhere"))) == WRONG_SETTINGS
+
+
+def test_a_kubeconfig_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    """And no traceback."""
+    settings = ReconcilerSettings(cluster_name="c", mode="guard", health_port=0)
+
+    assert asyncio.run(run(settings, kubeconfig=tmp_path / "nowhere")) == FAILED
+
+
+async def _is(is_so: Callable[[], bool]) -> bool:
+    return is_so()
+
+
+async def _both_ready(world: World, *names: str) -> bool:
+    return all([await world.reason(name) == "Programmed" for name in names])
+
+
+async def _has_reason(world: World, name: str, reason: str) -> bool:
+    return await world.reason(name) == reason
+
+
+async def _columns(world: World, *words: str) -> bool:
+    printed = (await world.kubectl("get", "svip", KEY, "--no-headers")).split()
+    return set(words) <= set(printed)
+
+
+async def _event(world: World, name: str, reason: str) -> bool:
+    events = (await world.get("events.events.k8s.io"))["items"]
+    return any((e["regarding"]["name"], e["reason"], e["type"]) == (name, reason, "Warning") for e in events)
+
+
+async def _is_left_alone(world: World, name: str) -> bool:
+    return await world.vip(name) == "" and await world.condition(name) == {}
+
+
+async def _is_claimed(world: World, name: str) -> bool:
+    ledgers = (await world.get("svip"))["items"]
+    return any(claim["service"] == name for ledger in ledgers for claim in ledger["spec"].get("claims", []))
+
+
+async def _no_ledger(world: World) -> bool:
+    return (await world.get("svip"))["items"] == []
+
+
+async def _no_address(world: World, address: str) -> bool:
+    return not await world.kubectl("get", "ipaddress", address, "--ignore-not-found")

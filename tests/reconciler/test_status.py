@@ -1,0 +1,80 @@
+"""Statuses and Events: everything once, nothing twice."""
+
+import asyncio
+from dataclasses import replace
+
+from reconciler.ports import Verdict
+from reconciler.status import StatusKeeper
+from tests.builders import service
+from tests.reconciler.fake_kubernetes import FakeKubernetes
+
+WEB = service("web")
+READY = Verdict(is_ready=True, reason="Programmed", message="80/TCP served on 10.0.0.1")
+AWAY = Verdict(is_ready=False, reason="ControllerUnreachable", message="no answer")
+
+
+def _world() -> tuple[FakeKubernetes, StatusKeeper]:
+    kubernetes = FakeKubernetes()
+    kubernetes.apply(WEB)
+    return kubernetes, StatusKeeper(kubernetes)
+
+
+def test_what_is_said_already_is_not_said_again() -> None:
+    """Neither status nor Event."""
+    kubernetes, statuses = _world()
+
+    async def story() -> list[bool]:
+        return [await statuses.publish(kubernetes.stored[WEB.name], vip="10.0.0.1", verdict=READY) for _ in range(3)]
+
+    assert asyncio.run(story()) == [True, False, False]
+    assert kubernetes.events == [("web", "Normal", "Programmed")]
+
+
+def test_a_status_that_somebody_emptied_is_written_again() -> None:
+    """Quietly: it is no news."""
+    kubernetes, statuses = _world()
+
+    async def story() -> bool:
+        await statuses.publish(kubernetes.stored[WEB.name], vip="10.0.0.1", verdict=READY)
+        kubernetes.stored[WEB.name] = replace(WEB, has_ready_condition=True)
+        return await statuses.publish(kubernetes.stored[WEB.name], vip="10.0.0.1", verdict=READY)
+
+    assert asyncio.run(story())
+    assert len(kubernetes.events) == 1
+
+
+def test_only_another_reason_or_address_is_worth_an_event() -> None:
+    """A message with other numbers in it is not."""
+    kubernetes, statuses = _world()
+
+    async def story() -> None:
+        for verdict in (READY, replace(READY, message="80/TCP, 81/TCP served on 10.0.0.1"), AWAY, READY):
+            await statuses.publish(kubernetes.stored[WEB.name], vip="10.0.0.1", verdict=verdict)
+
+    asyncio.run(story())
+    told = [("Normal", "Programmed"), ("Warning", "ControllerUnreachable"), ("Normal", "Programmed")]
+    assert [event[1:] for event in kubernetes.events] == told
+
+
+def test_after_a_restart_what_the_service_shows_is_no_news() -> None:
+    """Or every restart would be an Event on every Service."""
+    kubernetes, statuses = _world()
+    kubernetes.stored[WEB.name] = replace(WEB, vips=("10.0.0.1",), has_ready_condition=True)
+
+    asyncio.run(statuses.publish(kubernetes.stored[WEB.name], vip="10.0.0.1", verdict=READY))
+    assert kubernetes.events == []
+
+
+def test_a_service_that_was_forgotten_is_told_anew() -> None:
+    """Its uid is gone; one that stays is remembered."""
+    kubernetes, statuses = _world()
+
+    async def story() -> list[str]:
+        await statuses.warn(WEB, AWAY)
+        statuses.forget_services([WEB.uid])
+        await statuses.warn(WEB, AWAY)
+        statuses.forget_services([])
+        await statuses.warn(WEB, AWAY)
+        return [reason for _, _, reason in kubernetes.events]
+
+    assert asyncio.run(story()) == ["ControllerUnreachable"] * 2
