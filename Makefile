@@ -3,25 +3,31 @@ PYTHON ?= python3
 BIN := .venv/bin
 CODE := sharedvip cluster webhook reconciler certs simulator localcluster cli tests scripts
 
-.PHONY: help test check format environment clean
+.PHONY: help demo test check format binaries environment clean
 
 help: ## Show the verbs.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
 
-test: environment ## Run every test.
+demo: environment ## Show the main job: real control plane, simulated Avi Controller, real kubectl.
+	@$(BIN)/sharedvip demo
+
+test: binaries ## Run every test.
 	@$(BIN)/pytest $(PYTEST)
 
 check: environment ## Format, lint, types, import contracts, spelling, documents.
 	$(BIN)/ruff format --check $(CODE)
-	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff check --no-cache $(CODE)
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/codespell
-	$(BIN)/pytest -q tests/repo
+	$(BIN)/pytest -q -m "not e2e" tests/repo
 
 format: environment ## Rewrite the code as the check wants it.
 	$(BIN)/ruff format $(CODE)
 	$(BIN)/ruff check --fix $(CODE)
+
+binaries: environment ## Build the local control plane, once.
+	@$(BIN)/python -m localcluster build
 
 environment:
 	@$(PYTHON) scripts/environment.py

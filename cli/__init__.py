@@ -1,1 +1,1 @@
-"""The ``sharedvip`` command (not written yet); it only puts the other packages together."""
+"""The ``sharedvip`` command: it puts the other packages together, and decides nothing they decide."""
