@@ -1,12 +1,14 @@
 """Members and claims as the tests of the ledger write them; it judges nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
+from cluster.api import KubernetesApi
 from cluster.shared_vips import SharedVipStore
 from sharedvip.ledger import Claim, Ledger, Member
 from sharedvip.model import GroupName, SharedValues
 from tests.builders import KEY, listener
+from tests.cluster.connection import Connection
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 NOTHING_SHARED = SharedValues()
@@ -60,3 +62,12 @@ class Claimant:
         ledger = await self.store.read(self.group)
         assert ledger is not None
         return ledger
+
+
+def tell(connection: Connection, story: Callable[[Claimant], Awaitable[None]], *, key: str = KEY) -> None:
+    """Run a story about one group."""
+
+    async def whole(api: KubernetesApi) -> None:
+        await story(Claimant(SharedVipStore(api), group_in(connection.namespace, key)))
+
+    connection.tell(whole)
