@@ -27,14 +27,14 @@ app = typer.Typer(
 Config = Annotated[Path | None, typer.Option(help="YAML file with settings; flags and environment win over it.")]
 Kubeconfig = Annotated[Path | None, typer.Option(help="Without it: the pod's own service account.")]
 Format = Annotated[LogFormat, typer.Option(envvar="SHAREDVIP_LOG_FORMAT", help="Of the log on stderr.")]
-HealthPort = Annotated[int | None, typer.Option(help="Plain HTTP: /livez, /readyz, /metrics [8080].")]
+HealthPort = Annotated[int | None, typer.Option(help="Plain HTTP: /livez, /readyz, /metrics (default 8080).")]
 AviClass = Annotated[
     str | None,
-    typer.Option("--load-balancer-class", help="The loadBalancerClass that is ours [ako.vmware.com/avi-lb]."),
+    typer.Option("--load-balancer-class", help="The loadBalancerClass that is ours (default ako.vmware.com/avi-lb)."),
 ]
 DefaultClass = Annotated[
     bool | None,
-    typer.Option("--default-class/--no-default-class", help="Whether Services without a class are ours [yes]."),
+    typer.Option("--default-class/--no-default-class", help="Whether Services without a class are ours (default yes)."),
 ]
 
 _WRONG_SETTINGS = 2
@@ -45,10 +45,10 @@ def webhook(  # noqa: PLR0913 - one parameter per flag
     *,
     certificate: Annotated[Path, typer.Option(envvar="SHAREDVIP_WEBHOOK_CERTIFICATE", help="PEM; watched.")],
     key: Annotated[Path, typer.Option(envvar="SHAREDVIP_WEBHOOK_KEY", help="PEM; watched.")],
-    port: Annotated[int | None, typer.Option(help="HTTPS: /validate, /mutate [9443].")] = None,
-    host: Annotated[str | None, typer.Option(help="Where to listen [0.0.0.0].")] = None,
+    port: Annotated[int | None, typer.Option(help="HTTPS: /validate, /mutate (default 9443).")] = None,
+    host: Annotated[str | None, typer.Option(help="Where to listen (default 0.0.0.0).")] = None,
     health_port: HealthPort = None,
-    drain_seconds: Annotated[float | None, typer.Option(help="Not ready before the port closes [5].")] = None,
+    drain_seconds: Annotated[float | None, typer.Option(help="Not ready before the port closes (default 5).")] = None,
     load_balancer_class: AviClass = None,
     is_default_class: DefaultClass = None,
     kubeconfig: Kubeconfig = None,
@@ -79,12 +79,14 @@ def webhook(  # noqa: PLR0913 - one parameter per flag
 @app.command()
 def reconciler(  # noqa: PLR0913 - one parameter per flag
     *,
-    mode: Annotated[str | None, typer.Option(help="full: build on Avi; guard: keep the ledger only [full].")] = None,
+    mode: Annotated[
+        str | None, typer.Option(help="full: build on Avi; guard: keep the ledger only (default full).")
+    ] = None,
     cluster_name: Annotated[str | None, typer.Option(help="Different for each cluster on one Controller.")] = None,
     avi_controller: Annotated[str | None, typer.Option(help="Host, or https URL.")] = None,
     avi_credentials_directory: Annotated[Path | None, typer.Option(help="With username, password, ca.crt.")] = None,
-    avi_cloud: Annotated[str | None, typer.Option(help="[Default-Cloud]")] = None,
-    avi_tenant: Annotated[str | None, typer.Option(help="[admin]")] = None,
+    avi_cloud: Annotated[str | None, typer.Option(help="The cloud (default Default-Cloud).")] = None,
+    avi_tenant: Annotated[str | None, typer.Option(help="The tenant (default admin).")] = None,
     avi_vip_network: Annotated[
         list[str] | None, typer.Option(help="Where VIPs come from: net1, or net1=10.0.0.0/24; repeatable.")
     ] = None,
@@ -119,11 +121,17 @@ def reconciler(  # noqa: PLR0913 - one parameter per flag
 @app.command()
 def certs(  # noqa: PLR0913 - one parameter per flag
     *,
-    namespace: Annotated[str | None, typer.Option(help="Of the Secrets and the Service [sharedvip-system].")] = None,
-    service: Annotated[str | None, typer.Option(help="By which the API server calls [sharedvip-webhook].")] = None,
+    namespace: Annotated[
+        str | None, typer.Option(help="Of the Secrets and the Service (default sharedvip-system).")
+    ] = None,
+    service: Annotated[
+        str | None, typer.Option(help="By which the API server calls (default sharedvip-webhook).")
+    ] = None,
     dns_name: Annotated[list[str] | None, typer.Option(help="A further name; repeatable.")] = None,
     ip_address: Annotated[list[str] | None, typer.Option(help="A further address; repeatable.")] = None,
-    configuration: Annotated[str | None, typer.Option(help="Webhook configurations' name [sharedvip.dev].")] = None,
+    configuration: Annotated[
+        str | None, typer.Option(help="Webhook configurations' name (default sharedvip.dev).")
+    ] = None,
     directory: Annotated[Path | None, typer.Option(help="Write files there and ask no cluster.")] = None,
     kubeconfig: Kubeconfig = None,
     config: Config = None,
@@ -148,7 +156,7 @@ def certs(  # noqa: PLR0913 - one parameter per flag
 
 @app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def simulator(context: typer.Context) -> None:
-    """Run a simulated Avi Controller; see ``sharedvip simulator --help``."""
+    """Run a simulated Avi Controller; for tests and playgrounds."""
     from simulator.__main__ import main as simulate  # noqa: PLC0415 - see the module's docstring
 
     sys.exit(simulate(context.args))
