@@ -4,13 +4,15 @@ Creating the object is the lock: its name is the address in canonical form, and 
 cluster IPs in the same way (``pkg/registry/core/service/ipallocator``), so an address that is one is taken too.
 """
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
 import msgspec
 import structlog
 
-from cluster.api import KubernetesApi
+from cluster.api import MERGE_PATCH, KubernetesApi
 from cluster.errors import AlreadyExists, Conflict, NotFound, Unreachable
 from cluster.metadata import ListMeta, ObjectMeta
 from sharedvip.ledger import object_name
@@ -23,8 +25,13 @@ OURS: Final = "sharedvip.dev"
 KEY_ANNOTATION: Final = "sharedvip.dev/key"
 """The group's key: the parent's name may be a hash, and a lock must be understood when its ``SharedVIP`` is gone."""
 
+LEAVING_ANNOTATION: Final = "sharedvip.dev/leaving"
+"""On a lock that is about to go: who finds it waits until it is gone, or until the annotation is."""
+
 _PAGE_SIZE: Final = 500
-_TRIES: Final = 3
+_LOOK_AGAIN_SECONDS: Final = 0.05
+_TRIES: Final = 20
+"""A second: a lock leaves in some milliseconds, unless the reconciler is stopped in between."""
 _log = structlog.get_logger("cluster.ip_addresses")
 
 
@@ -82,27 +89,50 @@ class AddressLocks:
                 await self._api.request("POST", PATH, query=query, body=body, timeout_seconds=timeout_seconds)
             except AlreadyExists:
                 found = await self._read(address, timeout_seconds)
-                if found is not None:
-                    return None if _is_of(found, group) else _holder(found)
+                if found is not None and not _is_of(found, group):
+                    return _holder(found)
+                if found is not None and not _is_leaving(found):
+                    return None
+                await asyncio.sleep(_LOOK_AGAIN_SECONDS)
             else:
                 return None
         raise Unreachable(f"IPAddress '{address}' comes and goes")
 
-    async def release(self, address: str, group: GroupName, *, timeout_seconds: float = 5.0) -> None:
-        """Unlock an address; nothing happens where the group does not hold it.
+    async def release(
+        self, address: str, group: GroupName, *, is_needed: Callable[[], Awaitable[bool]], timeout_seconds: float = 5.0
+    ) -> bool:
+        """Unlock an address, if the group holds it and does not need it; whether it did.
+
+        In two steps, because who claims the address in this very moment finds the lock there and goes on: first the
+        lock says that it is leaving (who finds it so waits), then ``is_needed`` looks, live, and only then it goes. A
+        claim is written before its lock is looked at, so whoever saw the lock unmarked shows in that look.
 
         Raises:
             ClusterError: The API server refused or could not be asked.
         """
         found = await self._read(address, timeout_seconds)
         if found is None or not _is_of(found, group):
-            return
-        body = msgspec.json.encode({"preconditions": {"uid": found.metadata.uid}})
+            return False
         try:
+            marked = await self._mark(found, "true", timeout_seconds)
+            if await is_needed():
+                await self._mark(marked, None, timeout_seconds)
+                return False
+            version = {"uid": marked.metadata.uid, "resourceVersion": marked.metadata.resource_version}
+            body = msgspec.json.encode({"preconditions": version})
             await self._api.request("DELETE", _path(address), body=body, timeout_seconds=timeout_seconds)
         except (NotFound, Conflict):
             # Somebody was faster, and may have given it to another group by now.
-            return
+            return False
+        return True
+
+    async def _mark(self, found: _IPAddress, leaving: str | None, timeout_seconds: float) -> _IPAddress:
+        version = {"resourceVersion": found.metadata.resource_version, "uid": found.metadata.uid}
+        body = msgspec.json.encode({"metadata": {**version, "annotations": {LEAVING_ANNOTATION: leaving}}})
+        answer = await self._api.request(
+            "PATCH", _path(found.metadata.name), body=body, content_type=MERGE_PATCH, timeout_seconds=timeout_seconds
+        )
+        return msgspec.json.decode(answer, type=_IPAddress)
 
     async def list_ours(self) -> tuple[HeldAddress, ...]:
         """All addresses that groups hold, sorted.
@@ -153,6 +183,10 @@ def _render(address: str, group: GroupName) -> bytes:
 
 def _is_ours(found: _IPAddress) -> bool:
     return (found.spec.parent.group, found.spec.parent.resource) == (OURS, "sharedvips")
+
+
+def _is_leaving(found: _IPAddress) -> bool:
+    return LEAVING_ANNOTATION in (found.metadata.annotations or {})
 
 
 def _is_of(found: _IPAddress, group: GroupName) -> bool:

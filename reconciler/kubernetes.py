@@ -179,7 +179,12 @@ class ClusterKubernetes:
     async def release_address(self, address: str, group: GroupName) -> None:
         """As ``ports.Kubernetes``."""
         self._fence()
-        await self._locks.release(address, group)
+
+        async def is_needed() -> bool:
+            ledger = await self._store.read(group)
+            return ledger is not None and ledger.shared.static_address == address
+
+        await self._locks.release(address, group, is_needed=is_needed)
 
     async def held_addresses(self) -> tuple[HeldAddress, ...]:
         """As ``ports.Kubernetes``."""

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv6Address
 import pytest
 
 from cluster.api import KubernetesApi
-from cluster.errors import Invalid
+from cluster.errors import Invalid, Unreachable
 from cluster.ip_addresses import AddressLocks, HeldAddress
 from sharedvip.model import AddressHolder
 from tests.cluster.connection import Connection
@@ -27,6 +27,11 @@ def some_ipv6() -> str:
     return str(IPv6Address("2001:db8::") + secrets.randbelow(2**64))
 
 
+async def no() -> bool:
+    """Nobody needs the lock."""
+    return False
+
+
 FAMILIES = pytest.mark.parametrize("some_address", [some_ipv4, some_ipv6], ids=["IPv4", "IPv6"])
 
 
@@ -43,11 +48,11 @@ def test_the_first_group_gets_it_and_the_second_is_told_who(
         assert await locks.take(address, first) is None
         assert await locks.take(address, second) == AddressHolder(connection.namespace, key="One")
         assert HeldAddress(address, first) in await locks.list_ours()
-        await locks.release(address, second)
+        await locks.release(address, second, is_needed=no)
         assert await locks.take(address, second) == AddressHolder(connection.namespace, key="One")
-        await locks.release(address, first)
+        await locks.release(address, first, is_needed=no)
         assert await locks.take(address, second) is None
-        await locks.release(address, second)
+        await locks.release(address, second, is_needed=no)
 
         assert address not in {held.address for held in await locks.list_ours()}
 
@@ -65,7 +70,7 @@ def test_of_many_groups_at_once_exactly_one_gets_it(connection: Connection) -> N
         winners = [group for group, holder in zip(groups, holders, strict=True) if holder is None]
         assert len(winners) == 1
         assert {holder.key for holder in holders if holder} == {winners[0].key}
-        await locks.release(address, winners[0])
+        await locks.release(address, winners[0], is_needed=no)
 
     connection.tell(story)
 
@@ -80,7 +85,7 @@ def test_a_dry_run_tells_and_takes_nothing(connection: Connection) -> None:
         assert await locks.take(address, second) is None
         holder = AddressHolder(connection.namespace, key="two")
         assert await locks.take(address, first, dry_run=True) == holder
-        await locks.release(address, second)
+        await locks.release(address, second, is_needed=no)
 
     connection.tell(story)
 
@@ -96,7 +101,7 @@ def test_a_cluster_ip_is_taken_by_its_service(connection: Connection) -> None:
         locks = AddressLocks(api)
         holder = AddressHolder("default", service="kubernetes")
         assert await locks.take(address, group) == holder
-        await locks.release(address, group)
+        await locks.release(address, group, is_needed=no)
         assert await locks.take(address, group) == holder
         assert address not in {held.address for held in await locks.list_ours()}
 
@@ -117,7 +122,7 @@ def test_releasing_what_nobody_holds_is_nothing(connection: Connection) -> None:
     """A release may come twice."""
 
     async def story(api: KubernetesApi) -> None:
-        await AddressLocks(api).release(some_ipv6(), group_in(connection.namespace))
+        assert not await AddressLocks(api).release(some_ipv6(), group_in(connection.namespace), is_needed=no)
 
     connection.tell(story)
 
@@ -141,7 +146,64 @@ def test_a_key_that_was_edited_is_not_believed(connection: Connection, annotatio
         )
         assert (address in {held.address for held in await locks.list_ours()}) is is_known
         assert await locks.take(address, group) is None
-        await locks.release(address, group)
+        await locks.release(address, group, is_needed=no)
         assert await locks.take(address, group_in(connection.namespace, "two"), dry_run=True) is None
+
+    connection.tell(story)
+
+
+def test_a_lock_that_is_needed_again_stays(connection: Connection) -> None:
+    """Somebody claims the address while its lock is being released: the live look sees it, and nothing happened."""
+    address, group = some_ipv4(), group_in(connection.namespace)
+
+    async def yes() -> bool:
+        return True
+
+    async def story(api: KubernetesApi) -> None:
+        locks = AddressLocks(api)
+        await locks.take(address, group)
+        assert not await locks.release(address, group, is_needed=yes)
+        assert await locks.take(address, group) is None
+        assert await locks.release(address, group, is_needed=no)
+
+    connection.tell(story)
+
+
+def test_who_finds_a_lock_leaving_waits_and_locks_anew(connection: Connection) -> None:
+    """It must not go on with a lock that is gone a moment later: found by thinking through the two steps."""
+    address, group, other = some_ipv4(), group_in(connection.namespace, "one"), group_in(connection.namespace, "two")
+
+    async def story(api: KubernetesApi) -> None:
+        locks = AddressLocks(api)
+        await locks.take(address, group)
+        waiting: list[asyncio.Task[AddressHolder | None]] = []
+
+        async def take_meanwhile() -> bool:
+            waiting.append(asyncio.create_task(locks.take(address, group)))
+            done, _ = await asyncio.wait(waiting, timeout=0.2)
+            assert not done, "a lock that is leaving was taken for one's own"
+            return False
+
+        assert await locks.release(address, group, is_needed=take_meanwhile)
+        assert await waiting[0] is None
+        assert await locks.take(address, other) == AddressHolder(connection.namespace, key="one")
+        await locks.release(address, group, is_needed=no)
+
+    connection.tell(story)
+
+
+def test_a_lock_that_never_leaves_is_no_answer(connection: Connection) -> None:
+    """The reconciler died in between: nobody knows, until it is back."""
+    address, group = some_ipv4(), group_in(connection.namespace)
+
+    async def story(api: KubernetesApi) -> None:
+        locks = AddressLocks(api)
+        await locks.take(address, group)
+        await asyncio.to_thread(
+            connection.cluster.run_kubectl, "annotate", "ipaddress", address, "sharedvip.dev/leaving=true"
+        )
+        with pytest.raises(Unreachable):
+            await locks.take(address, group)
+        assert await locks.release(address, group, is_needed=no)
 
     connection.tell(story)

@@ -172,18 +172,22 @@ def own_address(namespace: str) -> str:
 
 
 def test_the_reconciler_cannot_free_a_cluster_ip(system: LocalCluster, namespace: str) -> None:
-    """The right to delete addresses ends at those that carry our label."""
+    """The right to change and delete addresses ends at those that carry our label."""
 
     def kubectl(*arguments: str, text: str | None = None) -> str:
         return system.run_kubectl(*arguments, input=text).stdout.strip()
 
-    def delete(name: str, *options: str) -> str:
+    def as_reconciler(verb: str, name: str, *options: str) -> str:
         user = f"--as=system:serviceaccount:{SYSTEM}:sharedvip-reconciler"
-        return system.run_kubectl("delete", name, user, *options, check=False).stderr or "done"
+        return system.run_kubectl(verb, name, user, *options, check=False).stderr or "done"
 
     ours = kubectl("create", "-f", "-", "-o", "name", text=own_address(namespace))
     path = "jsonpath={.spec.clusterIP}"
     theirs = kubectl("create", "service", "clusterip", "web", "--tcp=80", "-n", namespace, "-o", path)
 
-    assert "only if its label" in wait_for_refusal(lambda: delete(f"ipaddress/{theirs}", "--dry-run=server"))
-    assert delete(ours) == "done"
+    cluster_ip = f"ipaddress/{theirs}"
+    mark = ("--type=merge", "-p", '{"metadata":{"annotations":{"a":"b"}}}')
+    assert "only if its label" in wait_for_refusal(lambda: as_reconciler("delete", cluster_ip, "--dry-run=server"))
+    assert "only if its label" in as_reconciler("patch", cluster_ip, *mark)
+    assert as_reconciler("patch", ours, *mark) == "done"
+    assert as_reconciler("delete", ours) == "done"

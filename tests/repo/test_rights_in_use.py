@@ -62,6 +62,11 @@ class Member(NamedTuple):
         assert await locks.take(self.service.load_balancer_ip, self.group) is None
 
 
+async def not_needed() -> bool:
+    """Nobody claims the address any more."""
+    return False
+
+
 async def synced(run: Callable[[], Coroutine[None, None, None]], is_synced: Callable[[], Awaitable[None]]) -> None:
     """A cache has listed; it watches next."""
     running = asyncio.create_task(run())
@@ -154,7 +159,7 @@ def test_the_reconciler_has_what_it_needs(cluster: LocalCluster, shop: str) -> N
         assert ledger is not None
         await store.remove(ledger)
         assert address in {held.address for held in await locks.list_ours()}
-        await locks.release(address, member.group)
+        await locks.release(address, member.group, is_needed=not_needed)
         assert address not in {held.address for held in await locks.list_ours()}
         assert await store.read(member.group) is None
 
