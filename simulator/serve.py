@@ -7,7 +7,8 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Generator
+import warnings
+from collections.abc import Callable, Coroutine, Generator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -105,6 +106,18 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         self.listening.set()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Reset every connection; uvicorn's own waits for clients that are gone or never began to speak TLS."""
+        for closing in (*self.servers, *(sockets or [])):
+            closing.close()
+        deadline = asyncio.get_running_loop().time() + HANG_UP_SECONDS
+        while self.server_state.connections and asyncio.get_running_loop().time() < deadline:
+            for connection in self.server_state.connections:
+                if isinstance(connection, HttpToolsProtocol):
+                    connection.transport.abort()
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)  # for the sockets below TLS
+
     def stop(self) -> None:
         """End at once, without waiting for connections."""
         self.should_exit = self.force_exit = True
@@ -140,8 +153,7 @@ def serve(
             loop.add_signal_handler(name, simulator.stop)
         await simulator.run(then=lambda: announce(simulator.access))
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run())
+    _run(run())
 
 
 @contextlib.contextmanager
@@ -161,8 +173,7 @@ def running(settings: Settings, *, directory: Path) -> Generator[Running]:
 
     def run() -> None:
         try:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(simulator.run(then=listening.set))
+            _run(simulator.run(then=listening.set))
         except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
             failures.append(error)
             listening.set()
@@ -178,6 +189,18 @@ def running(settings: Settings, *, directory: Path) -> Generator[Running]:
     finally:
         simulator.stop()
         thread.join()
+
+
+def _run(main: Coroutine[None, None, None]) -> None:
+    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    try:
+        runner.run(main)
+    finally:
+        with warnings.catch_warnings():
+            # uvloop warns of clients that never finished their handshake, which nobody can close; where warnings are
+            # errors, as in tests, its loop would then never end.
+            warnings.simplefilter("ignore", ResourceWarning)
+            runner.close()
 
 
 class _Simulator:
@@ -218,22 +241,8 @@ class _Simulator:
                 then()
         finally:
             self._file.unlink(missing_ok=True)
-            await self._hang_up()
             for listener in self._sockets:
                 listener.close()
-
-    async def _hang_up(self) -> None:
-        """Reset what clients left open: uvicorn's close waits for their farewell, and the loop ends before it comes."""
-        deadline = asyncio.get_running_loop().time() + HANG_UP_SECONDS
-        while (left := self._connections()) and asyncio.get_running_loop().time() < deadline:
-            for connection in left:
-                connection.transport.abort()
-            await asyncio.sleep(0)
-        await asyncio.sleep(0)  # for the sockets below TLS
-
-    def _connections(self) -> list[HttpToolsProtocol]:
-        held = (connection for server in self._servers for connection in server.server_state.connections)
-        return [connection for connection in held if isinstance(connection, HttpToolsProtocol)]
 
     def stop(self) -> None:
         """End; callable from a signal handler and from another thread."""

@@ -146,3 +146,24 @@ def test_a_tree_made_by_single_calls_is_taken_by_one(client: Client, controller:
     client.delete("macro", macro({"uuid": vs["uuid"]}))
 
     assert client.get(path_of(vip)).status == 404
+
+
+def test_a_put_by_uuid_renames(client: Client, controller: Site) -> None:
+    """A child is meant by its uuid or its name; a uuid of nothing is not found."""
+    made = client.made("pool", pool(controller))
+    renamed = pool(controller, uuid=made["uuid"])
+    answer = client.call("PUT", "macro", body={"model_name": "Pool", "data": renamed})
+    nothing = {"model_name": "Pool", "data": {**renamed, "uuid": unique("pool")}}
+
+    assert (answer.status, client.read(made)["name"]) == (200, renamed["name"])
+    assert client.call("PUT", "macro", body=nothing).status == 404
+
+
+def test_a_child_of_no_known_kind_is_refused(client: Client, controller: Site) -> None:
+    """400, and one that is no message is a bad one."""
+    unknown = tree(controller, nothing_ref_data={"name": "x"})
+    broken = tree(controller) | {"vsvip_ref_data": "x"}
+
+    assert client.post("macro", macro(unknown)).status == 400
+    assert client.post("macro", macro(broken)).status >= 400
+    assert counts(client) == [0, 0, 0, 0]

@@ -1,5 +1,7 @@
 """The control port: the journal, the state, the end of all sessions, scripted faults."""
 
+import socket
+import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -202,6 +204,18 @@ def test_latency_is_configured_for_reads_and_writes(tmp_path: Path) -> None:
         login, read = slow.journal.entries()
 
     assert login.milliseconds >= 100 > read.milliseconds
+
+
+def test_it_ends_at_once_whatever_its_clients_do(tmp_path: Path) -> None:
+    """Idle connections, and one that never began its handshake: once, uvloop hung on the latter."""
+    with socket.socket() as silent:
+        with running(Settings(), directory=tmp_path) as simulator:
+            idle = Https(simulator.access.url, verify=simulator.access.ca)
+            silent.connect(("127.0.0.1", int(simulator.access.url.rpartition(":")[2])))
+            assert Client(idle, simulator.access.url).get("initial-data").status == 200
+            began = time.monotonic()
+        assert time.monotonic() - began < 30
+        idle.close()
 
 
 def test_a_body_over_the_limit_is_refused(tmp_path: Path) -> None:
