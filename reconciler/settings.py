@@ -97,7 +97,7 @@ def _bracketed(host: str) -> str:
 def _general_problems(settings: ReconcilerSettings) -> Iterator[str]:
     if not CLUSTER_NAME.fullmatch(settings.cluster_name):
         yield (
-            f"cluster_name: {settings.cluster_name!r} must be 1 to 63 letters, digits, '-' or '_', "
+            f"cluster_name: {settings.cluster_name!r} must be 1 to 63 letters, digits, '-' or '_', no '-' at the end, "
             "different for each cluster on one Controller; for example 'production-1'"
         )
     if settings.resync_seconds <= 0:

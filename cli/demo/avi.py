@@ -45,10 +45,14 @@ class AviView:
 
     def virtual_services(self) -> tuple[VirtualService, ...]:
         """All of them, sorted by name."""
+        # What refers is read before what it refers to: an object made meanwhile is then there, or not asked for.
+        services = self._all("virtualservice")
+        policies = {one["url"].partition("#")[0]: one for one in self._all("l4policyset")}
         vips = {one["url"].partition("#")[0]: one for one in self._all("vsvip")}
         pools = {one["url"].partition("#")[0]: one for one in self._all("pool")}
-        policies = {one["url"].partition("#")[0]: one for one in self._all("l4policyset")}
-        found = [_parse(one, vips=vips, pools=pools, policies=policies) for one in self._all("virtualservice")]
+        found = [
+            _parse(one, vips=vips, pools=pools, policies=policies) for one in services if _is_whole(one, vips, policies)
+        ]
         return tuple(sorted(found, key=lambda one: one.name))
 
     def count(self) -> dict[str, int]:
@@ -59,6 +63,12 @@ class AviView:
         reply = self._session.get(f"{self._url}/api/{kind}", params={"page_size": 200}, timeout=_TIMEOUT_SECONDS)
         reply.raise_for_status()
         return reply.json()["results"]
+
+
+def _is_whole(service: dict[str, Any], vips: dict[str, Any], policies: dict[str, Any]) -> bool:
+    """Whether all that it refers to was still there when that was read."""
+    refs = [policy["l4_policy_set_ref"].partition("#")[0] for policy in service.get("l4_policies", [])]
+    return service["vsvip_ref"].partition("#")[0] in vips and all(ref in policies for ref in refs)
 
 
 def _parse(
@@ -79,7 +89,7 @@ def _parse(
         service["name"],
         vip["vip"][0]["ip_address"]["addr"],
         tuple(sorted(_listener(rule) for rule in rules)),
-        tuple(sorted((_pool(pools[ref]) for ref in refs), key=lambda pool: pool.name)),
+        tuple(sorted((_pool(pools[ref]) for ref in refs if ref in pools), key=lambda pool: pool.name)),
     )
 
 

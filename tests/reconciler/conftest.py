@@ -16,7 +16,7 @@ _numbers = itertools.count(1)
 def simulated_avi(tmp_path_factory: pytest.TempPathFactory) -> Generator[Avi]:
     """The Controller, over HTTPS on loopback."""
     directory = tmp_path_factory.mktemp("avi")
-    settings = Settings(subnets=(Subnet("net1", "100.64.192.0/18"),))
+    settings = Settings(subnets=(Subnet("net1", "100.64.192.0/18"), Subnet("net1", "2001:db8::/64")))
     with running(settings, directory=directory) as simulated:
         yield Avi(simulated, directory)
 

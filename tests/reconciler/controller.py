@@ -1,6 +1,7 @@
 """A simulated Avi Controller with a journal that is read as sentences, and a reconciler on top of it."""
 
-from collections.abc import AsyncGenerator, Callable
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,10 +18,11 @@ from reconciler.ledger_keeper import LedgerKeeper
 from reconciler.names import created_by
 from reconciler.settings import ReconcilerSettings, VipNetwork
 from reconciler.status import StatusKeeper
-from sharedvip.model import GroupName, Policy
+from sharedvip.model import GroupName, Policy, ServiceView
 from simulator.serve import Running
 from tests.builders import GROUP
 from tests.reconciler.fake_kubernetes import FakeKubernetes
+from tests.reconciler.world import two_pods
 
 START = datetime(2026, 11, 23, tzinfo=UTC)
 OUR_TYPES = ("virtualservice", "l4policyset", "pool", "vsvip")
@@ -149,3 +151,31 @@ async def stack(
     finally:
         avi.running.faults.clear()
         await client.close()
+
+
+def admitted(*services: ServiceView) -> FakeKubernetes:
+    """A cluster where these came by admission, with two pods behind each."""
+    kubernetes = FakeKubernetes()
+    kubernetes.admit(*services, at=START)
+    for each in services:
+        kubernetes.endpoint_slices[each.name] = tuple(s for p in each.ports for s in two_pods(p.listener.protocol))
+    return kubernetes
+
+
+def tell(
+    avi: Avi,
+    cluster: str,
+    story: Callable[[Stack], Awaitable[None]],
+    *services: ServiceView,
+    fence: Callable[[], None] = no_fence,
+    is_read: bool = True,
+) -> FakeKubernetes:
+    """Run a story of a reconciler that has just started; what is in the cluster after it."""
+    kubernetes = admitted(*services)
+
+    async def told() -> None:
+        async with stack(avi, kubernetes, cluster=cluster, fence=fence, is_read=is_read) as reconciler:
+            await story(reconciler)
+
+    asyncio.run(told())
+    return kubernetes

@@ -1,22 +1,19 @@
 """Groups on a simulated Avi Controller through the real avisdk: how many calls, what is left, what is never touched."""
 
-import asyncio
 import itertools
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Literal
 
 import pytest
 
 from reconciler.avi_client import AviRequest
-from reconciler.avi_errors import AviBusy, AviCredentialsRefused, AviError, AviUnreachable, NameTaken
+from reconciler.avi_errors import AviBusy, AviError, AviUnreachable, NameTaken
 from reconciler.loop import NotLeaderError
-from sharedvip.model import GroupName, ServiceView
+from sharedvip.model import GroupName
 from simulator.faults import Fault
 from tests.builders import GROUP, service
-from tests.reconciler.controller import START, Avi, Stack, no_fence, stack
+from tests.reconciler.controller import START, Avi, Stack, admitted, stack, tell
 from tests.reconciler.fake_kubernetes import FakeKubernetes
-from tests.reconciler.world import Endpoint, Slice, two_pods
+from tests.reconciler.world import Endpoint, Slice
 
 LB1 = service("sharedvip-avisvc-lb1", "80/TCP")
 LB2 = service("sharedvip-avisvc-lb2", "80/UDP")
@@ -30,33 +27,6 @@ _BUILT = [
 ]
 
 
-def _cluster(*services: ServiceView) -> FakeKubernetes:
-    """A cluster where these came by admission, with two pods behind each."""
-    kubernetes = FakeKubernetes()
-    kubernetes.admit(*services, at=START)
-    for each in services:
-        kubernetes.endpoint_slices[each.name] = tuple(s for p in each.ports for s in two_pods(p.listener.protocol))
-    return kubernetes
-
-
-def _run(
-    avi: Avi,
-    cluster: str,
-    story: Callable[[Stack], Awaitable[None]],
-    *services: ServiceView,
-    fence: Callable[[], None] = no_fence,
-    is_read: bool = True,
-) -> FakeKubernetes:
-    kubernetes = _cluster(*services)
-
-    async def told() -> None:
-        async with stack(avi, kubernetes, cluster=cluster, fence=fence, is_read=is_read) as reconciler:
-            await story(reconciler)
-
-    asyncio.run(told())
-    return kubernetes
-
-
 def test_a_group_is_created_by_one_macro_call(avi: Avi, cluster_name: str) -> None:
     """And both Services have the same VIP in their statuses."""
 
@@ -65,7 +35,7 @@ def test_a_group_is_created_by_one_macro_call(avi: Avi, cluster_name: str) -> No
         assert avi.calls() == ["POST macro"]
         assert avi.names(cluster_name) == _BUILT
 
-    kubernetes = _run(avi, cluster_name, story, LB1, LB2)
+    kubernetes = tell(avi, cluster_name, story, LB1, LB2)
     (vip,), (other,) = kubernetes.vips(LB1, LB2)
     assert vip == other
     assert vip.startswith("100.64.")
@@ -91,7 +61,7 @@ def test_the_start_reads_five_lists_and_a_steady_state_writes_nothing(avi: Avi, 
         # The restarted one remembers nothing, so it says once more what it said: two Services and the SharedVIP.
         assert len(reconciler.kubernetes.writes) <= written + 3
 
-    _run(avi, cluster_name, story, LB1, LB2)
+    tell(avi, cluster_name, story, LB1, LB2)
 
 
 def test_endpoints_that_move_are_one_patch(avi: Avi, cluster_name: str) -> None:
@@ -105,7 +75,7 @@ def test_endpoints_that_move_are_one_patch(avi: Avi, cluster_name: str) -> None:
         assert avi.calls() == ["PATCH pool"]
         assert avi.servers(f"sharedvip~{cluster_name}~{_GROUP}~TCP~80") == ["10.244.9.9:8080"]
 
-    _run(avi, cluster_name, story, LB1, LB2)
+    tell(avi, cluster_name, story, LB1, LB2)
 
 
 def test_a_port_is_added_and_removed_by_three_calls_each(avi: Avi, cluster_name: str) -> None:
@@ -125,7 +95,7 @@ def test_a_port_is_added_and_removed_by_three_calls_each(avi: Avi, cluster_name:
         assert avi.names(cluster_name) == _BUILT
         assert reconciler.kubernetes.vips(LB1, LB2) == before
 
-    _run(avi, cluster_name, story, LB1, LB2)
+    tell(avi, cluster_name, story, LB1, LB2)
 
 
 def test_the_last_service_that_goes_leaves_nothing(avi: Avi, cluster_name: str) -> None:
@@ -142,9 +112,54 @@ def test_the_last_service_that_goes_leaves_nothing(avi: Avi, cluster_name: str) 
         assert avi.calls() == ["DELETE macro"]
         assert avi.names(cluster_name) == []
 
-    kubernetes = _run(avi, cluster_name, story, static)
+    kubernetes = tell(avi, cluster_name, story, static)
     assert kubernetes.ledgers == {}
     assert kubernetes.addresses == {}
+
+
+def test_an_ipv6_address_is_a_vip_like_any_other(avi: Avi, cluster_name: str) -> None:
+    """Asked for, given, told, and no reason to write again."""
+    six = service("six", load_balancer_ip="2001:db8:0::77")
+
+    async def story(reconciler: Stack) -> None:
+        await reconciler.look()
+        assert reconciler.kubernetes.vips(six) == [("2001:db8::77",)]
+        assert await reconciler.look() == 0
+
+    tell(avi, cluster_name, story, six)
+
+
+def test_more_objects_than_fit_on_a_page_are_all_read(avi: Avi, cluster_name: str) -> None:
+    """A Controller gives 200 at once; a pool that was overlooked would be created again."""
+    wide = service("wide", *(f"{port}/TCP" for port in range(1, 204)))
+
+    async def story(reconciler: Stack) -> None:
+        await reconciler.look()
+        async with stack(avi, reconciler.kubernetes, cluster=cluster_name, is_read=False) as successor:
+            await successor.side.read()
+            assert avi.calls().count("GET pool") == 2
+            assert len(successor.side.view.group(GROUP).pools) == 203
+            assert await successor.look() == 0
+
+    tell(avi, cluster_name, story, wide)
+
+
+def test_two_dashes_in_every_part_change_nothing(avi: Avi, cluster_name: str) -> None:
+    """Listed, looked up, found again and deleted; and AKO's question for its VsVips does not find ours."""
+    dashed = service("web", key="web--blue", namespace="a--b")
+    group = GroupName("a--b", "web--blue")
+
+    async def story(reconciler: Stack) -> None:
+        await reconciler.look(group)
+        reconciler.side.view.doubt(group)
+        assert await reconciler.look(group) == 0
+        akos = AviRequest("GET", "vsvip", {"name.contains": "web--"})
+        assert (await reconciler.client.request(akos)).body == {"count": 0, "results": []}
+        async with stack(avi, FakeKubernetes(), cluster=f"{cluster_name}--x") as successor:
+            await successor.look_at_all()
+        assert avi.names(f"{cluster_name}-~x") == []
+
+    tell(avi, f"{cluster_name}--x", story, dashed)
 
 
 def test_orphans_are_deleted_at_the_next_resync(avi: Avi, cluster_name: str) -> None:
@@ -156,7 +171,7 @@ def test_orphans_are_deleted_at_the_next_resync(avi: Avi, cluster_name: str) -> 
             await restarted.look_at_all()
         assert avi.names(cluster_name) == []
 
-    _run(avi, cluster_name, story, LB1, LB2)
+    tell(avi, cluster_name, story, LB1, LB2)
 
 
 def test_objects_of_others_are_never_touched(avi: Avi, cluster_name: str) -> None:
@@ -170,7 +185,7 @@ def test_objects_of_others_are_never_touched(avi: Avi, cluster_name: str) -> Non
             await reconciler.client.request(AviRequest("POST", "pool", body=body))
             body = {"name": name, "created_by": owner}
             await reconciler.client.request(AviRequest("POST", "l4policyset", body=body))
-        async with stack(avi, _cluster(LB1), cluster=other) as neighbour:
+        async with stack(avi, admitted(LB1), cluster=other) as neighbour:
             await neighbour.look()
         await reconciler.look_at_all()
         taken = service("x", key="theirs")
@@ -183,7 +198,7 @@ def test_objects_of_others_are_never_touched(avi: Avi, cluster_name: str) -> Non
             await reconciler.look(GroupName("default", "theirs"))
         await reconciler.look()
 
-    _run(avi, cluster_name, story, LB1)
+    tell(avi, cluster_name, story, LB1)
     assert avi.names(cluster_name) == ["l4policyset default~theirs", "pool default~theirs"]
     assert len(avi.names(other)) == 4
     assert avi.body("pool", f"{cluster_name}--default-x")["created_by"] == f"ako-{cluster_name}"
@@ -218,7 +233,7 @@ def test_a_crash_after_any_call_converges(avi: Avi, cluster_name: str, survived:
             ]
         )
 
-    _run(avi, cluster_name, story, LB1, fence=dies)
+    tell(avi, cluster_name, story, LB1, fence=dies)
 
 
 @pytest.mark.parametrize(
@@ -246,7 +261,7 @@ def test_a_lost_answer_is_safe_to_repeat(
         await reconciler.look()
         assert await reconciler.look() == 0
 
-    kubernetes = _run(avi, cluster_name, story, LB1)
+    kubernetes = tell(avi, cluster_name, story, LB1)
     assert kubernetes.verdicts[LB1.name].reason == "Programmed"
     assert avi.names(cluster_name) == sorted([*(name for name in _BUILT if "UDP" not in name), f"pool {_GROUP}~UDP~80"])
 
@@ -261,49 +276,9 @@ def test_a_controller_that_refuses_is_asked_once_per_pass(avi: Avi, cluster_name
             await reconciler.look()
         assert avi.calls() == ["POST macro"]
 
-    kubernetes = _run(avi, cluster_name, story, LB1)
+    kubernetes = tell(avi, cluster_name, story, LB1)
     assert kubernetes.verdicts[LB1.name].reason == "ControllerRefused"
     assert kubernetes.events == [(LB1.name.name, "Warning", "ControllerRefused")]
-
-
-def test_an_expired_session_is_one_login_whoever_notices(avi: Avi, cluster_name: str) -> None:
-    """Eight calls at once meet 401: one logs in, all are answered (``avi.md`` 1.6 measured 113 logins)."""
-
-    async def story(reconciler: Stack) -> None:
-        avi.running.controller.sessions.expire_all()
-        get = AviRequest("GET", "pool", {"page_size": "1"})
-        replies = await asyncio.gather(*(reconciler.client.request(get) for _ in range(8)))
-        assert [reply.status for reply in replies] == [200] * 8
-        assert avi.calls().count("POST login") == 1
-
-    _run(avi, cluster_name, story, LB1)
-
-
-def test_wrong_credentials_are_tried_once(avi: Avi, cluster_name: str) -> None:
-    """More would lock the account (``avi.md`` 1.8); a file that changed is a reason to try again."""
-
-    async def story(reconciler: Stack) -> None:
-        directory = reconciler.settings.avi_credentials_directory
-        assert directory is not None
-        password = directory / "password"
-        right = password.read_text()
-        try:
-            password.write_text("wrong")
-            for _ in range(5):
-                with pytest.raises(AviCredentialsRefused):
-                    await reconciler.side.read()
-                await reconciler.look()
-            assert avi.calls() == ["POST login"]
-            verdict = reconciler.kubernetes.verdicts[LB1.name]
-            assert (verdict.is_ready, verdict.reason) == (False, "CredentialsRefused")
-            assert "wrong" not in verdict.message
-        finally:
-            password.write_text(right)
-        await reconciler.side.read()
-        await reconciler.look()
-        assert reconciler.kubernetes.verdicts[LB1.name].reason == "Programmed"
-
-    _run(avi, cluster_name, story, LB1, is_read=False)
 
 
 def test_a_controller_that_is_away_at_the_start_takes_no_vip_out_of_a_status(avi: Avi, cluster_name: str) -> None:
@@ -323,34 +298,7 @@ def test_a_controller_that_is_away_at_the_start_takes_no_vip_out_of_a_status(avi
             assert (kubernetes.reports[GROUP].vip,) == before[0]
         assert len(avi.names(cluster_name)) == len(_BUILT)
 
-    _run(avi, cluster_name, story, LB1, LB2)
-
-
-def test_nobody_at_the_address_is_unreachable(avi: Avi, cluster_name: str) -> None:
-    """And the next login waits, so that a dead Controller is not hammered."""
-    refused = replace(avi, running=replace(avi.running, access=replace(avi.running.access, url="https://127.0.0.1:1")))
-
-    async def story(reconciler: Stack) -> None:
-        with pytest.raises(AviUnreachable):
-            await reconciler.side.read()
-        with pytest.raises(AviUnreachable, match="next try in"):
-            await reconciler.side.read()
-
-    _run(refused, cluster_name, story, LB1, is_read=False)
-
-
-def test_the_proxy_and_the_netrc_of_the_environment_have_no_word(
-    avi: Avi, cluster_name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Source: ``avi.md`` 1.5: both would be used for API calls by avisdk as it comes."""
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere.pem")
-
-    async def story(reconciler: Stack) -> None:
-        await reconciler.look()
-
-    _run(avi, cluster_name, story, LB1)
-    assert len(avi.names(cluster_name)) == 4
+    tell(avi, cluster_name, story, LB1, LB2)
 
 
 def test_drift_is_repaired_at_the_next_resync(avi: Avi, cluster_name: str) -> None:
@@ -369,4 +317,4 @@ def test_drift_is_repaired_at_the_next_resync(avi: Avi, cluster_name: str) -> No
         assert avi.calls(writes_only=True) == ["PATCH pool", "POST virtualservice"]
         assert await reconciler.look() == 0
 
-    _run(avi, cluster_name, story, LB1)
+    tell(avi, cluster_name, story, LB1)

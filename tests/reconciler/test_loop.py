@@ -12,6 +12,7 @@ from reconciler.avi_errors import AviError, AviUnreachable
 from reconciler.group_pass import Outcome
 from reconciler.loop import Loop, NotLeaderError
 from reconciler.metrics import ReconcilerMetrics
+from reconciler.queue import COALESCE_SECONDS
 from reconciler.status import StatusKeeper
 from sharedvip.model import GroupName
 from tests.builders import GROUP, service
@@ -141,6 +142,28 @@ def test_a_resync_looks_at_all_groups_and_all_leavers() -> None:
         passes = Passes()
         running = _start(passes, kubernetes=kubernetes, resync=Never([GROUP, OTHER], pause_seconds=0.0))
         await _until(lambda: passes.finished == 2 and kubernetes.vips(leaver) == [()])
+        running.stop.set()
+        await running.task
+
+    asyncio.run(story())
+
+
+def test_a_resync_of_many_groups_lets_others_work_in_between() -> None:
+    """The Lease must be renewed meanwhile."""
+
+    async def story() -> None:
+        gate = asyncio.Event()
+        passes, turns = Passes(gate=gate), 0
+        running = _start(passes)
+        for number in range(1000):
+            running.loop.group_changed(GroupName("many", f"k{number}"))
+        all_due = asyncio.get_running_loop().time() + COALESCE_SECONDS
+        await _until(lambda: len(passes.seen) == 2 and asyncio.get_running_loop().time() > all_due)
+        gate.set()
+        while passes.finished < 1000:
+            turns += 1
+            await asyncio.sleep(0)
+        assert turns > 100
         running.stop.set()
         await running.task
 

@@ -15,7 +15,7 @@ from sharedvip.model import GroupName, Listener
 _DASHED = "ab-"
 _names = st.text(_DASHED, min_size=1, max_size=6).filter(lambda text: text[0] != "-" != text[-1])
 _keys = st.text("aB-_.9", min_size=1, max_size=6).filter(is_valid_key)
-_clusters = st.text("aB-_", min_size=1, max_size=6)
+_clusters = st.text("aB-_", min_size=1, max_size=6).filter(lambda text: not text.endswith("-"))
 _listeners = st.builds(Listener, st.integers(1, 65535), st.sampled_from(["TCP", "UDP", "SCTP"]))
 _object_names = st.builds(ObjectName, _clusters, st.builds(GroupName, _names, _keys), st.none() | _listeners)
 
@@ -41,6 +41,20 @@ def test_no_name_of_ours_is_ever_one_of_akos(ours: ObjectName, theirs: str) -> N
     """A running AKO deletes what it takes for its own."""
     assert str(ours) != theirs
     assert parse_name(theirs) is None
+
+
+@given(_object_names, st.text("ab-_", min_size=1, max_size=3))
+def test_ako_never_takes_a_vip_of_ours_for_its_own(ours: ObjectName, akos_cluster: str) -> None:
+    """It asks for all VsVips whose name *contains* ``<its cluster>--``, and deletes those it does not want."""
+    assert f"{akos_cluster}--" not in str(ours)
+
+
+def test_two_dashes_are_written_so_that_a_person_can_read_them() -> None:
+    """The second is a tilde."""
+    name = ObjectName("prod--1", GroupName("a---b", "x--y"), Listener(80, "TCP"))
+
+    assert str(name) == "sharedvip~prod-~1~a-~-b~x-~y~TCP~80"
+    assert parse_name(str(name)) == name
 
 
 @given(_object_names)
@@ -76,6 +90,8 @@ def test_the_longest_name_is_within_the_controllers_bound() -> None:
         pytest.param("sharedvip~c~ns~key~TCP~80~x", id="a part too many"),
         pytest.param("sharedvip~c~Ns~key", id="a namespace that cannot be"),
         pytest.param("sharedvip~c.d~ns~key", id="a cluster name that cannot be"),
+        pytest.param("sharedvip~c-~ns~key", id="a cluster name with a dash at its end"),
+        pytest.param("sharedvip~c~a--b~key", id="two dashes in a row"),
         pytest.param("sharedvip~c~ns~-key", id="a key that cannot be"),
         pytest.param("Sharedvip~c~ns~key", id="another prefix"),
     ],

@@ -7,127 +7,36 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from localcluster.cluster import LocalCluster
-from reconciler.run import FAILED, STOPPED, WRONG_SETTINGS, reconcile, run
+from reconciler.run import FAILED, STOPPED, WRONG_SETTINGS, run
 from reconciler.settings import ReconcilerSettings, VipNetwork
-from sharedvip.annotations import READY_CONDITION, SHARED_VIP
+from sharedvip.annotations import SHARED_VIP
+from simulator.faults import Fault
 from tests.builders import KEY, service_object
 from tests.reconciler.controller import Avi
+from tests.reconciler.live import (
+    DEADLINE_SECONDS,
+    World,
+    are_ready,
+    fact,
+    has_columns,
+    has_event,
+    has_reason,
+    is_claimed,
+    is_left_alone,
+    no_address,
+    no_ledger,
+    service,
+    until,
+    workload,
+)
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-DEADLINE_SECONDS = 30.0
-_PATIENCE_SECONDS = 0.1
-
-Object = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class World:
-    """A namespace of the cluster, and a Controller."""
-
-    cluster: LocalCluster
-    namespace: str
-    avi: Avi
-    settings: ReconcilerSettings
-    kubeconfig: Path
-
-    async def kubectl(self, *args: str, told: Object | None = None) -> str:
-        """What kubectl prints, as the administrator."""
-        words = (*args, f"--namespace={self.namespace}")
-        text = None if told is None else json.dumps(told)
-        return (await asyncio.to_thread(self.cluster.run_kubectl, *words, input=text)).stdout
-
-    async def apply(self, *objects: Object) -> None:
-        """Somebody applies manifests."""
-        await self.kubectl("apply", "--filename=-", told={"apiVersion": "v1", "kind": "List", "items": list(objects)})
-
-    async def get(self, *args: str) -> Object:
-        """An object, or a list of them."""
-        return json.loads(await self.kubectl("get", *args, "--output=json"))
-
-    async def vip(self, name: str) -> str:
-        """The address in a Service's status."""
-        ingress: list[Object] = (await self.get("service", name))["status"]["loadBalancer"].get("ingress") or []
-        return ingress[0]["ip"] if ingress else ""
-
-    async def condition(self, name: str) -> Object:
-        """Our condition on a Service, empty where there is none."""
-        conditions: list[Object] = (await self.get("service", name))["status"].get("conditions") or []
-        return next((c for c in conditions if c["type"] == READY_CONDITION), Object())
-
-    async def reason(self, name: str) -> str:
-        """Its reason."""
-        return str((await self.condition(name)).get("reason", ""))
-
-    def names(self) -> list[str]:
-        """What is on Avi."""
-        return [name.replace(f"{self.namespace}~{KEY}", "group") for name in self.avi.names(self.settings.cluster_name)]
-
-    def servers(self, listener: str) -> int:
-        """How many servers the pool of a listener has."""
-        name = f"sharedvip~{self.settings.cluster_name}~{self.namespace}~{KEY}~{listener}"
-        return len(self.avi.servers(name))
-
-    @asynccontextmanager
-    async def reconciler(self, settings: ReconcilerSettings | None = None) -> AsyncGenerator["Process"]:
-        """A reconciler in this process, which is told to stop in the end."""
-        stop = asyncio.Event()
-        task = asyncio.create_task(reconcile(settings or self.settings, kubeconfig=self.kubeconfig, stop=stop))
-        try:
-            yield Process(task, stop)
-        finally:
-            stop.set()
-            await task
-
-    def tell(self, story: Callable[[], Awaitable[None]]) -> None:
-        """Run a story."""
-
-        async def whole() -> None:
-            await story()
-
-        asyncio.run(whole())
-
-
-@dataclass(frozen=True)
-class Process:
-    """A running reconciler."""
-
-    task: asyncio.Task[int]
-    stop: asyncio.Event
-
-
-async def until(what: str, is_so: Callable[[], Awaitable[bool]]) -> None:
-    """Look again and again until something is so."""
-    deadline = asyncio.get_running_loop().time() + DEADLINE_SECONDS
-    while not await is_so():
-        assert asyncio.get_running_loop().time() < deadline, f"not within {DEADLINE_SECONDS:g} s: {what}"
-        await asyncio.sleep(_PATIENCE_SECONDS)
-
-
-def _workload(app: str, *, replicas: int) -> Object:
-    container = {"name": "web", "image": "web", "ports": [{"containerPort": 8080}]}
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": app},
-        "spec": {
-            "replicas": replicas,
-            "selector": {"matchLabels": {"app": app}},
-            "template": {"metadata": {"labels": {"app": app}}, "spec": {"containers": [container]}},
-        },
-    }
-
-
-def _service(name: str, *ports: str, namespace: str, **annotations: str) -> Object:
-    return dict(service_object(name, *ports, namespace=namespace, annotations=annotations))
 
 
 @pytest.fixture(scope="session")
@@ -162,39 +71,41 @@ def test_two_services_share_a_vip_from_their_first_day_to_their_last(world: Worl
     async def story() -> None:
         lb1, lb2 = "sharedvip-avisvc-lb1", "sharedvip-avisvc-lb2"
         ours = {
-            name: _service(name, port, namespace=world.namespace) for name, port in ((lb1, "80/TCP"), (lb2, "80/UDP"))
+            name: service(name, port, namespace=world.namespace) for name, port in ((lb1, "80/TCP"), (lb2, "80/UDP"))
         }
         async with world.reconciler() as process:
-            await world.apply(_workload("avi-server", replicas=2), *ours.values())
-            await until("both are programmed", lambda: _both_ready(world, lb1, lb2))
+            await world.apply(workload("avi-server", replicas=2), *ours.values())
+            await until("both are programmed", lambda: are_ready(world, lb1, lb2))
             vip = await world.vip(lb1)
             assert vip == await world.vip(lb2)
             assert world.avi.calls(writes_only=True).count("POST macro") == 1
             await until(
                 "the pods are servers",
-                lambda: _is(lambda: (world.servers("TCP~80"), world.servers("UDP~80")) == (2, 2)),
+                lambda: fact(lambda: (world.servers("TCP~80"), world.servers("UDP~80")) == (2, 2)),
             )
-            await until("the columns tell", lambda: _columns(world, KEY, vip, f"{lb1},{lb2}", "80/TCP,80/UDP", "True"))
+            await until(
+                "the columns tell", lambda: has_columns(world, KEY, vip, f"{lb1},{lb2}", "80/TCP,80/UDP", "True")
+            )
             await world.kubectl("scale", "deployment", "avi-server", "--replicas=3")
-            await until("three servers", lambda: _is(lambda: world.servers("TCP~80") == 3))
+            await until("three servers", lambda: fact(lambda: world.servers("TCP~80") == 3))
 
-            await world.apply(_service("late", "80/TCP", namespace=world.namespace))
-            await until("the newcomer is refused", lambda: _has_reason(world, "late", "Conflict"))
+            await world.apply(service("late", "80/TCP", namespace=world.namespace))
+            await until("the newcomer is refused", lambda: has_reason(world, "late", "Conflict"))
             assert "80/TCP is already served on shared VIP" in (await world.condition("late"))["message"]
             assert await world.vip("late") == ""
             assert (await world.vip(lb1), await world.reason(lb1)) == (vip, "Programmed")
-            await until("an Event says so", lambda: _event(world, "late", "Conflict"))
+            await until("an Event says so", lambda: has_event(world, "late", "Conflict"))
 
             await world.kubectl("annotate", "service", lb2, f"{SHARED_VIP}-")
-            await until("the leaver has nothing of ours", lambda: _is_left_alone(world, lb2))
-            await until("its pool is gone", lambda: _is(lambda: "pool group~UDP~80" not in world.names()))
+            await until("the leaver has nothing of ours", lambda: is_left_alone(world, lb2))
+            await until("its pool is gone", lambda: fact(lambda: "pool group~UDP~80" not in world.names()))
             assert await world.vip(lb1) == vip
 
             await world.kubectl("delete", "service", lb1, lb2)
-            await until("the newcomer's turn has come", lambda: _has_reason(world, "late", "Programmed"))
+            await until("the newcomer's turn has come", lambda: has_reason(world, "late", "Programmed"))
             await world.kubectl("delete", "service", "late")
-            await until("nothing is on Avi", lambda: _is(lambda: world.names() == []))
-            await until("no ledger", lambda: _no_ledger(world))
+            await until("nothing is on Avi", lambda: fact(lambda: world.names() == []))
+            await until("no ledger", lambda: no_ledger(world))
             process.stop.set()
             assert await process.task == STOPPED
         lease = json.loads(
@@ -220,21 +131,43 @@ def test_a_static_address_is_locked_for_its_group(world: World) -> None:
 
     async def story() -> None:
         address = "100.64.220.9"
-        first = _service("first", namespace=world.namespace)
+        first = service("first", namespace=world.namespace)
         first["spec"]["loadBalancerIP"] = address
         second = dict(
             service_object("second", key="other-key", namespace=world.namespace, spec={"loadBalancerIP": address})
         )
         async with world.reconciler():
             await world.apply(first)
-            await until("the first has it", lambda: _has_reason(world, "first", "Programmed"))
+            await until("the first has it", lambda: has_reason(world, "first", "Programmed"))
             assert await world.vip("first") == address
             holder = (await world.get("ipaddress", address))["spec"]["parentRef"]
             assert (holder["resource"], holder["namespace"], holder["name"]) == ("sharedvips", world.namespace, KEY)
             await world.apply(second)
-            await until("the second is refused", lambda: _has_reason(world, "second", "Conflict"))
+            await until("the second is refused", lambda: has_reason(world, "second", "Conflict"))
             await world.kubectl("delete", "service", "first", "second")
-            await until("the lock is gone", lambda: _no_address(world, address))
+            await until("the lock is gone", lambda: no_address(world, address))
+
+    world.tell(story)
+
+
+@pytest.mark.e2e
+def test_a_namespace_goes_without_hanging_on_our_finalizer(world: World) -> None:
+    """All at once: Services, SharedVIP, what is on Avi; and the lock, which is in no namespace."""
+
+    async def story() -> None:
+        address, doomed = "100.64.220.10", f"{world.namespace}-doomed"
+        there = replace(world, namespace=doomed)
+        await asyncio.to_thread(world.cluster.create_namespace, doomed)
+        static = {"loadBalancerIP": address}
+        members = [
+            dict(service_object(n, p, namespace=doomed, spec=static)) for n, p in (("a", "1/TCP"), ("b", "2/TCP"))
+        ]
+        async with world.reconciler():
+            await there.apply(*members)
+            await until("both are programmed", lambda: are_ready(there, "a", "b"))
+            await world.kubectl("delete", "namespace", doomed, "--timeout=30s")
+            await until("nothing is on Avi", lambda: fact(lambda: world.names() == []))
+            await until("the lock is gone", lambda: no_address(world, address))
 
     world.tell(story)
 
@@ -245,9 +178,9 @@ def test_the_standby_takes_over_and_writes_nothing_twice(world: World) -> None:
 
     async def story() -> None:
         async with world.reconciler() as leader:
-            await world.apply(_workload("avi-server", replicas=1), _service("web", namespace=world.namespace))
+            await world.apply(workload("avi-server", replicas=1), service("web", namespace=world.namespace))
             await until(
-                "it is programmed", lambda: _is(lambda: len(world.names()) == 4 and world.servers("TCP~80") == 1)
+                "it is programmed", lambda: fact(lambda: len(world.names()) == 4 and world.servers("TCP~80") == 1)
             )
             settings = replace(world.settings, avi_credentials_directory=world.avi.credentials())
             async with world.reconciler(settings) as successor:
@@ -255,11 +188,11 @@ def test_the_standby_takes_over_and_writes_nothing_twice(world: World) -> None:
                 assert await leader.task == STOPPED
                 world.avi.forget()
                 await world.kubectl("scale", "deployment", "avi-server", "--replicas=2")
-                await until("the standby follows", lambda: _is(lambda: world.servers("TCP~80") == 2))
+                await until("the standby follows", lambda: fact(lambda: world.servers("TCP~80") == 2))
                 writes = world.avi.calls(writes_only=True)
                 assert set(writes) == {"PATCH pool"}
                 await world.kubectl("delete", "service", "web")
-                await until("nothing is on Avi", lambda: _is(lambda: world.names() == []))
+                await until("nothing is on Avi", lambda: fact(lambda: world.names() == []))
                 assert not successor.task.done()
 
     world.tell(story)
@@ -271,8 +204,8 @@ def test_who_loses_the_lease_ends_with_an_error(world: World) -> None:
 
     async def story() -> None:
         async with world.reconciler() as process:
-            await world.apply(_service("web", namespace=world.namespace))
-            await until("it leads", lambda: _has_reason(world, "web", "Programmed"))
+            await world.apply(service("web", namespace=world.namespace))
+            await until("it leads", lambda: has_reason(world, "web", "Programmed"))
             patch = json.dumps({"spec": {"holderIdentity": "thief", "leaseDurationSeconds": 1}})
             await asyncio.to_thread(
                 world.cluster.run_kubectl,
@@ -286,7 +219,7 @@ def test_who_loses_the_lease_ends_with_an_error(world: World) -> None:
             assert await asyncio.wait_for(process.task, DEADLINE_SECONDS) == FAILED
         async with world.reconciler():
             await world.kubectl("delete", "service", "web")
-            await until("the next leader clears up", lambda: _is(lambda: world.names() == []))
+            await until("the next leader clears up", lambda: fact(lambda: world.names() == []))
 
     world.tell(story)
 
@@ -298,18 +231,57 @@ def test_guard_mode_keeps_the_ledger_and_leaves_status_and_avi_alone(world: Worl
     async def story() -> None:
         guard = replace(world.settings, mode="guard", avi_credentials_directory=None)
         async with world.reconciler(guard):
-            await world.apply(_service("web", namespace=world.namespace))
-            await until("it is claimed", lambda: _is_claimed(world, "web"))
-            await world.apply(_service("late", namespace=world.namespace))
-            await until("an Event warns", lambda: _event(world, "late", "Conflict"))
+            await world.apply(service("web", namespace=world.namespace))
+            await until("it is claimed", lambda: is_claimed(world, "web"))
+            await world.apply(service("late", namespace=world.namespace))
+            await until("an Event warns", lambda: has_event(world, "late", "Conflict"))
             for name in ("web", "late"):
                 assert (await world.get("service", name))["status"] == {"loadBalancer": {}}
             ako = json.dumps({"status": {"loadBalancer": {"ingress": [{"ip": "10.9.8.7"}]}}})
             await world.kubectl("patch", "service", "web", "--subresource=status", "--type=merge", f"--patch={ako}")
-            await until("the ledger knows the VIP", lambda: _columns(world, KEY, "10.9.8.7", "web", "True"))
+            await until("the ledger knows the VIP", lambda: has_columns(world, KEY, "10.9.8.7", "web", "True"))
             await world.kubectl("delete", "service", "web", "late")
-            await until("no ledger", lambda: _no_ledger(world))
+            await until("no ledger", lambda: no_ledger(world))
         assert world.avi.calls() == []
+
+    world.tell(story)
+
+
+@pytest.mark.e2e
+def test_a_controller_that_is_away_at_the_start_ends_nothing(world: World) -> None:
+    """The ledger is kept, the condition says what is wrong, and when it comes everything is built without an event."""
+
+    async def story() -> None:
+        world.avi.running.faults.set(Fault(action="status", path="/login", body={"error": "INITIALIZING"}, times=0))
+        async with world.reconciler() as process:
+            await world.apply(service("web", namespace=world.namespace))
+            await until("the condition tells", lambda: has_reason(world, "web", "ControllerUnavailable"))
+            assert "INITIALIZING" in (await world.condition("web"))["message"]
+            assert await is_claimed(world, "web")
+            world.avi.running.faults.clear()
+            await until("it is built", lambda: has_reason(world, "web", "Programmed"))
+            await world.kubectl("delete", "service", "web")
+            await until("nothing is on Avi", lambda: fact(lambda: world.names() == []))
+            assert not process.task.done()
+
+    world.tell(story)
+
+
+@pytest.mark.e2e
+def test_an_address_that_another_wrote_into_a_status_is_left_to_it(world: World) -> None:
+    """An Event names the owner; our condition is there all the same."""
+
+    async def story() -> None:
+        await world.apply(service("web", namespace=world.namespace))
+        ako = json.dumps({"status": {"loadBalancer": {"ingress": [{"ip": "10.9.8.7"}]}}})
+        whose = ("--subresource=status", "--type=merge", "--field-manager=ako", f"--patch={ako}")
+        await world.kubectl("patch", "service", "web", *whose)
+        async with world.reconciler():
+            await until("an Event tells", lambda: has_event(world, "web", "StatusOwnedByOther"))
+            await until("and the condition", lambda: has_reason(world, "web", "Programmed"))
+            assert await world.vip("web") == "10.9.8.7"
+            await world.kubectl("delete", "service", "web")
+            await until("no ledger", lambda: no_ledger(world))
 
     world.tell(story)
 
@@ -357,42 +329,3 @@ def test_a_kubeconfig_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     settings = ReconcilerSettings(cluster_name="c", mode="guard", health_port=0)
 
     assert asyncio.run(run(settings, kubeconfig=tmp_path / "nowhere")) == FAILED
-
-
-async def _is(is_so: Callable[[], bool]) -> bool:
-    return is_so()
-
-
-async def _both_ready(world: World, *names: str) -> bool:
-    return all([await world.reason(name) == "Programmed" for name in names])
-
-
-async def _has_reason(world: World, name: str, reason: str) -> bool:
-    return await world.reason(name) == reason
-
-
-async def _columns(world: World, *words: str) -> bool:
-    printed = (await world.kubectl("get", "svip", KEY, "--no-headers")).split()
-    return set(words) <= set(printed)
-
-
-async def _event(world: World, name: str, reason: str) -> bool:
-    events = (await world.get("events.events.k8s.io"))["items"]
-    return any((e["regarding"]["name"], e["reason"], e["type"]) == (name, reason, "Warning") for e in events)
-
-
-async def _is_left_alone(world: World, name: str) -> bool:
-    return await world.vip(name) == "" and await world.condition(name) == {}
-
-
-async def _is_claimed(world: World, name: str) -> bool:
-    ledgers = (await world.get("svip"))["items"]
-    return any(claim["service"] == name for ledger in ledgers for claim in ledger["spec"].get("claims", []))
-
-
-async def _no_ledger(world: World) -> bool:
-    return (await world.get("svip"))["items"] == []
-
-
-async def _no_address(world: World, address: str) -> bool:
-    return not await world.kubectl("get", "ipaddress", address, "--ignore-not-found")
