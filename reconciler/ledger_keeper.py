@@ -14,6 +14,7 @@ import structlog
 
 from reconciler.ports import ClaimLostError, ClusterError, Kubernetes
 from sharedvip.decide import decide
+from sharedvip.holders import address_holders
 from sharedvip.ledger import (
     GRACE,
     Claim,
@@ -212,13 +213,11 @@ class LedgerKeeper:
     def _holders(self, group: GroupName, address: str) -> tuple[AddressHolder, ...]:
         if not address:
             return ()
-        others = {AddressHolder(g.namespace, key=g.key) for g in self._kubernetes.ledgers_at(address) if g != group}
-        ordinary = {
-            AddressHolder(s.name.namespace, service=s.name.name)
-            for s in self._kubernetes.services_at(address)
-            if s.sharing_key is None and not s.has_ready_condition
-        }
-        return tuple(sorted(others | ordinary, key=lambda holder: (holder.namespace, holder.key, holder.service)))
+        return address_holders(
+            group,
+            services=self._kubernetes.services_at(address),
+            groups=self._kubernetes.ledgers_at(address),
+        )
 
     async def _accept(self, group: GroupName, ledger: Ledger | None, newcomers: Sequence[ServiceView]) -> Settled:
         before, accepted = ledger, list[ServiceView]()
