@@ -11,7 +11,7 @@ methods and models, because they
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -112,7 +112,7 @@ class KubernetesApi:
             raise parse_error(reply.status, content, retry_after=reply.headers.get("Retry-After", ""))
         return content
 
-    async def lines(self, path: str, *, query: Mapping[str, str], idle_seconds: float) -> AsyncIterator[bytes]:
+    async def lines(self, path: str, *, query: Mapping[str, str], idle_seconds: float) -> AsyncGenerator[bytes]:
         """The lines of a watch, as they come; ends when the API server ends it.
 
         Raises:
@@ -125,8 +125,11 @@ class KubernetesApi:
                 metrics.REQUESTS.labels("WATCH", str(reply.status)).inc()
                 if reply.status >= _FIRST_ERROR_STATUS:
                     raise parse_error(reply.status, await reply.read())
-                async for line in _split(reply.content.iter_any()):
-                    yield line
+                try:
+                    async for line in _split(reply.content.iter_any()):
+                        yield line
+                finally:
+                    _hang_up(reply)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _unreachable(error, idle_seconds) from error
 
@@ -171,6 +174,13 @@ async def _load(configuration: Configuration, kubeconfig: Path | None) -> None:
         )
     else:
         config.load_incluster_config(configuration)  # pyright: ignore[reportUnknownMemberType] - likewise
+
+
+def _hang_up(reply: aiohttp.ClientResponse) -> None:
+    """Leave a watch in the middle at once: a TLS goodbye would be waited for by nobody, and keep the socket open."""
+    connection = reply.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
 
 
 def _whole(seconds: float) -> aiohttp.ClientTimeout:

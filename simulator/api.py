@@ -39,6 +39,7 @@ class Api:
             return Reply(500, {"error": "Internal error of the simulator"})
 
     def _answer(self, call: Call) -> Reply:
+        self._controller.life.check(call)
         match call.segments:
             case ["login" | "logout" as name]:
                 _require_method(call, "POST")

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from simulator import macros, patches, seed, versions
 from simulator.documents import Document
 from simulator.kinds import KINDS, Kind
+from simulator.life import Clock, Life
+from simulator.ratelimit import RateLimit
 from simulator.references import ADMIN, Scope, is_visible, resolved
 from simulator.refusals import RefusedError
 from simulator.sessions import Sessions
@@ -25,7 +27,9 @@ class Controller:
         settings: What it is like.
         store: Its objects; read it freely, write it only through the methods.
         sessions: Who is logged in.
-        clock: Seconds since the epoch.
+        clock: Seconds since the epoch; it can be made to jump.
+        life: Whether it is ready, and who leads.
+        rate_limit: How fast one client may ask; it may be changed.
         version: The highest API version.
         cluster_uuid: As in ``/api/cluster``.
     """
@@ -41,19 +45,35 @@ class Controller:
             raise ValueError(f"version: {settings.version!r} is no version; give one such as 30.2.1")
         # Uuids are names, not secrets, and tests want them repeatable; sessions and tokens come from ``secrets``.
         chance = random.Random(secrets.randbits(64) if settings.seed is None else settings.seed)  # noqa: S311 - see above
+        if settings.nodes < 1:
+            raise ValueError(f"nodes: {settings.nodes} is no number of nodes; give 1 or 3")
         self.settings = settings
-        self.clock = clock
+        self.clock = Clock(clock)
         self.version = version
-        self.store = Store()
-        self.sessions = Sessions(settings, clock=clock)
-        self._writer = Writer(self.store, settings, clock, chance)
+        self.life = Life(self.clock, nodes=settings.nodes)
+        self.rate_limit = RateLimit(
+            settings.requests_per_second, settings.knobs.request_burst, settings.knobs.rate_limited_retry_after_seconds
+        )
+        self.sessions = Sessions(settings, clock=self.clock)
+        self._chance = chance
         self._lock = threading.RLock()
-        try:
-            seed.seed(self._writer, settings)
-        except RefusedError as refusal:
-            raise ValueError(f"settings: {refusal}") from None
+        self.store, self._writer = self._fresh()
         self.cluster_uuid = self._writer.new_uuid(Kind("cluster", "Cluster"))
-        self.started_at = clock()
+
+    def restart(self, *, keeps_state: bool, seconds: float = 0.0) -> None:
+        """Go down and come up again; every session ends. Assumed: without its state the cluster keeps its uuid.
+
+        Args:
+            keeps_state: Whether objects and tokens are there afterwards; else all is as freshly seeded.
+            seconds: How long it is not ready.
+        """
+        with self._lock:
+            if keeps_state:
+                self.sessions.expire_all()
+            else:
+                self.sessions.forget()
+                self.store, self._writer = self._fresh()
+            self.life.restart(seconds=seconds)
 
     def get(self, path: str, uuid: str, caller: Caller) -> Record:
         """The object, or 404 as if it were not there when the tenant does not see it."""
@@ -111,6 +131,15 @@ class Controller:
         if found is None:
             raise RefusedError(403, f"Tenant '{name}' does not exist!")
         return found.uuid
+
+    def _fresh(self) -> tuple[Store, Writer]:
+        store = Store()
+        writer = Writer(store, self.settings, self.clock, self._chance)
+        try:
+            seed.seed(writer, self.settings)
+        except RefusedError as refusal:
+            raise ValueError(f"settings: {refusal}") from None
+        return store, writer
 
     @contextmanager
     def _transaction(self) -> Generator[None]:

@@ -1,7 +1,8 @@
 """Faults on demand: which calls go wrong, and how; the Controller behind the layer knows nothing of them.
 
 What a real Controller or the network before it does wrong and avi.md tells: 403 while it is upgraded, 429, 500 "record
-not found", 503 (2.1, 2.5, 2.9), an answer that is late, lost or cut (1.4). Which call it hits is the script's choice.
+not found", 503 (2.1, 2.5, 2.9), an answer that is late, lost, cut or no JSON at all
+(1.4). Which call it hits is the script's choice.
 """
 
 import asyncio
@@ -22,23 +23,26 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     Attributes:
         action: ``status``: answer at once, the Controller hears nothing. ``drop``: reset the connection, likewise.
             ``lose``: the Controller does the call, its answer never comes. ``cut``: half of the answer's body comes.
-            ``delay``: wait, then go on.
+            ``delay``: wait, then go on. ``truncate``: half of the answer's body comes, and says that it is the whole.
+            ``retype``: the answer comes under another content type.
         method: Upper case; empty is any.
         path: A regular expression, searched in ``path?query``; ``login`` counts too.
         nth: The first of the matching calls that is hit, from 1, counted since the fault was set.
         times: How many of them in a row; 0 is all that follow.
         status: What ``status`` answers.
         body: JSON of that answer; a string is sent as it is.
+        content_type: Of ``retype`` and ``status``; a proxy's error page is ``text/html``.
         seconds: How long ``delay`` waits.
     """
 
-    action: Literal["status", "drop", "lose", "cut", "delay"]
+    action: Literal["status", "drop", "lose", "cut", "delay", "truncate", "retype"]
     method: str = ""
     path: str = ""
     nth: int = 1
     times: int = 1
     status: int = 503
     body: object = msgspec.field(default_factory=lambda: {"error": "scripted fault"})
+    content_type: str = ""
     seconds: float = 0.0
 
     def __post_init__(self) -> None:
@@ -104,7 +108,11 @@ class Faults:
 async def _spoil(fault: Fault, app: ASGIApp, *, scope: Scope, receive: Receive, send: Send) -> None:
     if fault.action == "status":
         body = fault.body.encode() if isinstance(fault.body, str) else msgspec.json.encode(fault.body)
-        await Response(body, status_code=fault.status, media_type="application/json")(scope, receive, send)
+        kind = fault.content_type or "application/json"
+        await Response(body, status_code=fault.status, headers={"content-type": kind})(scope, receive, send)
+        return
+    if fault.action in {"truncate", "retype"}:
+        await app(scope, receive, _altered(send, fault))
         return
     if fault.action == "lose":
         await app(scope, receive, _nowhere)
@@ -118,6 +126,28 @@ async def _spoil(fault: Fault, app: ASGIApp, *, scope: Scope, receive: Receive, 
 
 async def _nowhere(_message: Message) -> None:
     """In place of the wire."""
+
+
+def _altered(send: Send, fault: Fault) -> Send:
+    """Answers are one body each, so head and body can be held until both are there."""
+    start: Message = {}
+
+    async def sending(message: Message) -> None:
+        nonlocal start
+        if message["type"] == "http.response.start":
+            start = message
+            return
+        body: bytes = message.get("body", b"")
+        if fault.action == "truncate":
+            body = body[: len(body) // 2]
+        told = {b"content-length": str(len(body)).encode()}
+        if fault.action == "retype":
+            told[b"content-type"] = (fault.content_type or "text/html").encode()
+        kept = [(name, value) for name, value in start["headers"] if name.lower() not in told]
+        await send({**start, "headers": [*kept, *told.items()]})
+        await send({**message, "body": body})
+
+    return sending
 
 
 def _half(send: Send) -> Send:

@@ -38,9 +38,10 @@ class Gate:
         secret = text(given.get("password")) or text(given.get("token"))
         if self._controller.settings.knobs.refuses_stale_cookie_on_login and self._has_stale_cookie(call):
             raise RefusedError(401, CSRF_WORDS, is_plain=True)
+        was_locked = self._controller.sessions.is_locked(username)
         session = self._controller.sessions.login(username, secret)
         if session is None:
-            raise RefusedError(401, "Invalid credentials")
+            raise self._refused(was_locked=was_locked)
         csrf = f"csrftoken={session.csrf}; Max-Age={YEAR_SECONDS}; Path=/; Secure"
         return Reply(200, self._welcome(username), cookies=(csrf, *session_cookies(session)))
 
@@ -94,9 +95,16 @@ class Gate:
             username, _, secret = base64.b64decode(encoded, validate=True).decode(errors="replace").partition(":")
         except binascii.Error:
             username, secret = "", ""
+        was_locked = self._controller.sessions.is_locked(username)
         if not self._controller.sessions.is_valid(username, secret):
-            raise RefusedError(401, "Invalid credentials")
+            raise self._refused(was_locked=was_locked)
         return True
+
+    def _refused(self, *, was_locked: bool) -> RefusedError:
+        """Source: avi.md 2.1 [AKO/AMKO docs]; of a locked account status (a knob) and text are [INF]."""
+        if was_locked:
+            return RefusedError(self._controller.settings.knobs.locked_account_status, "User account is locked")
+        return RefusedError(401, "Invalid credentials")
 
     def _tenant(self, call: Call) -> str | None:
         """The tenant asked for. Source: avi.md 2.4: name or uuid header, ``*`` [AKO], default the user's own."""

@@ -8,15 +8,13 @@ from typing import Final
 from simulator.documents import Document, message, messages, text
 from simulator.references import uuid_of
 from simulator.refusals import RefusedError, field_check
-from simulator.store import Record, Store
+from simulator.store import Record, Span, Store
 
 FAMILIES: Final = {"V4_ONLY": (4,), "V6_ONLY": (6,), "V4_V6": (4, 6)}
 FIELDS: Final = {4: "ip_address", 6: "ip6_address"}
 SUBNET_FIELDS: Final = {4: "subnet", 6: "subnet6"}
 VIP_RANGES: Final = frozenset({"STATIC_IPS_FOR_VIP", "STATIC_IPS_FOR_VIP_AND_SE"})
 """Range types a VIP may come from. Source: avi.md 2.8."""
-
-Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +86,8 @@ class Ipam:
 
     def _first_free(self, family: int, spans: list[Span], taken: set[str]) -> str:
         # Assumed: the first free address of the first range that has one. A real Controller promises no order.
-        make = ipaddress.IPv4Address if family == 4 else ipaddress.IPv6Address  # noqa: PLR2004 - IP versions
-        for first, last in spans:
-            for value in range(first, last + 1):
-                address = str(make(value))
-                if address not in taken and not self.store.holders(self.cloud, address):
-                    return address
-        return ""
+        found = (self.store.first_free(self.cloud, span, family=family, taken=taken) for span in spans)
+        return next((address for address in found if address), "")
 
     def _spans(self, vip: Document, family: int) -> tuple[Record, list[Span]]:
         """The network to use and its ranges for VIPs of that family, in the order configured.

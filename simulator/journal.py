@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import takewhile
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -51,9 +52,10 @@ class Journal:
         self._entries: deque[Entry] = deque(maxlen=LIMIT)
         self._number = 0
 
-    def entries(self) -> list[Entry]:
-        """Oldest first."""
-        return list(self._entries)
+    def entries(self, *, after: int = 0) -> list[Entry]:
+        """Oldest first; only those whose number is greater than ``after``."""
+        later = takewhile(lambda entry: entry.number > after, reversed(self._entries))
+        return list(later)[::-1]
 
     def clear(self) -> None:
         """Forget all."""

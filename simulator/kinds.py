@@ -54,10 +54,13 @@ KIND_BY_CLASS: Final[dict[str, Kind]] = {kind.class_name: kind for kind in KINDS
 EMPTY_KINDS: Final = frozenset(
     {
         *("poolgroup", "httppolicyset", "vsdatascriptset", "sslkeyandcertificate", "pkiprofile", "stringgroup"),
-        *("applicationpersistenceprofile", "vimgrnwruntime"),
+        *("applicationpersistenceprofile", "vimgrnwruntime", "networksecuritypolicy", "securitypolicy", "sslprofile"),
     }
 )
-"""Types of which nothing is simulated but the empty list, for AKO asks at its start. Source: ako.md 6.1, Appendix B."""
+"""Types of which nothing is simulated but the empty list, for AKO asks at its start and for what an L4Rule names.
+
+Source: ako.md 6.1, 8, Appendix B.
+"""
 
 REFERENCE_KINDS: Final[dict[str, str]] = {
     "tenant_ref": "tenant",

@@ -1,6 +1,7 @@
 """The endpoints about objects: lists, CRUD, inventory, runtime, macro; it turns calls into Controller operations."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from simulator import query
@@ -27,7 +28,7 @@ class Objects:
     def list(self, path: str, call: Call, caller: Caller) -> Reply:
         """GET /api/<kind>. Source: avi.md 2.3 [CAS]: count and results, ``next`` absolute, nothing found is 200."""
         how = self._asked(call)
-        return self._paged(path, call, caller, show=lambda record: rendered(self._controller.store, record, how))
+        return self._paged(path, call, caller, show=lambda record: self._joined(record, call, how))
 
     def inventory(self, path: str, call: Call, caller: Caller) -> Reply:
         """GET /api/<kind>-inventory. Source: avi.md 2.10 [DOC][SW]; ``include`` narrows config and runtime: assumed."""
@@ -48,8 +49,7 @@ class Objects:
         """GET /api/<kind>/<uuid>."""
         record = self._controller.get(path, uuid, caller)
         asked = self._asked(call)
-        how = Rendering(asked.origin, asked.is_named, asked.fields, is_single=not asked.fields)
-        return Reply(200, rendered(self._controller.store, record, how))
+        return Reply(200, self._joined(record, call, replace(asked, is_single=not asked.fields)))
 
     def runtime(self, path: str, uuid: str, caller: Caller, *, detail: bool) -> Reply:
         """GET /api/<kind>/<uuid>/runtime; ``/detail`` of a pool is a list. Source: avi.md 2.10 [SDK]."""
@@ -95,7 +95,19 @@ class Objects:
         return Reply(200, shown)
 
     def _asked(self, call: Call) -> Rendering:
-        return Rendering(call.origin, query.is_flag_set(call.query, "include_name"), query.fields(call.query))
+        return Rendering(
+            call.origin,
+            query.is_flag_set(call.query, "include_name"),
+            query.fields(call.query),
+            skips_defaults=query.is_flag_set(call.query, "skip_default"),
+        )
+
+    def _joined(self, record: Record, call: Call, how: Rendering) -> Document:
+        """An object, with its runtime if asked for. Source: avi.md 2.4 [SW] ``join_subresources=runtime``."""
+        shown = rendered(self._controller.store, record, how)
+        if "runtime" in call.query.get("join_subresources", "").split(",") and record.kind.path in RUNTIME_KINDS:
+            shown["runtime"] = self._runtime().of(record)
+        return shown
 
     def _written(self, record: Record, call: Call) -> Mapping[str, object]:
         """An object after a write. Source: avi.md 2.3 [CAS], ako.md 6.2: references carry ``#name``."""

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from simulator.documents import Document, is_list, messages, text
 from simulator.kinds import REFERENCE_KINDS
-from simulator.references import is_visible, uuid_of
+from simulator.references import ADMIN, is_visible, uuid_of
 from simulator.refusals import RefusedError
 from simulator.settings import Knobs
 from simulator.store import Record, Store, references
@@ -83,12 +83,11 @@ def _candidates(store: Store, path: str, query: Query, tenant: str | None) -> It
         uuids = [*query.get("uuid.in", "").split(","), query.get("uuid", "")]
         found = [record for uuid in dict.fromkeys(uuids) if (record := store.get(uuid)) is not None]
         return [record for record in found if record.kind.path == path]
-    if "name" in query and tenant is not None:
-        return [
-            record
-            for home in dict.fromkeys((tenant, "admin"))
-            for record in store.named(path, query["name"], tenant=home)
-        ]
+    if "name" in query or "name.in" in query:
+        names = [query["name"]] if "name" in query else query["name.in"].split(",")
+        homes = [tenant, ADMIN] if tenant is not None else [one.uuid for one in store.of_kind("tenant")]
+        found = [store.named(path, name, tenant=home) for home in dict.fromkeys(homes) for name in dict.fromkeys(names)]
+        return [record for records in found for record in records]
     return store.of_kind(path)
 
 

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from simulator.documents import Document
+from simulator.documents import Document, is_list, is_message, messages
 from simulator.references import rewritten
+from simulator.shapes import NAMED, SHAPES, Shape
 from simulator.store import STORED_REFERENCE, Record, Store
 
 
@@ -16,12 +17,14 @@ class Rendering:
         is_named: Whether references and ``url`` carry ``#name``: always after a write, else by ``include_name``.
         fields: Only these, with name, url and uuid; empty is all.
         is_single: Whether one object was asked for, which then shows what lists do not.
+        skips_defaults: Whether fields that hold their default are left out.
     """
 
     origin: str
     is_named: bool = False
     fields: frozenset[str] = frozenset()
     is_single: bool = False
+    skips_defaults: bool = False
 
 
 def rendered(store: Store, record: Record, how: Rendering) -> Document:
@@ -29,6 +32,9 @@ def rendered(store: Store, record: Record, how: Rendering) -> Document:
     document = record.document
     if how.fields:
         document = {key: value for key, value in document.items() if key in how.fields or key == "name"}
+
+    if how.skips_defaults:
+        document = _without_defaults(document, SHAPES.get(record.kind.path, NAMED))
 
     def linked(_field: str, reference: str) -> str:
         return link(store, reference, how)
@@ -49,6 +55,18 @@ def link(store: Store, reference: str, how: Rendering) -> str:
     url = how.origin + reference if reference.startswith("/") else reference
     target = store.get(stored.group(2)) if stored and how.is_named else None
     return f"{url}#{target.name}" if target else url
+
+
+def _without_defaults(document: Document, shape: Shape) -> Document:
+    """Source: avi.md 2.4 [SW] for the parameter; that it reaches into nested messages is assumed."""
+    kept = {key: value for key, value in document.items() if key not in shape.defaults or value != shape.defaults[key]}
+    for name, part in shape.parts.items():
+        value = kept.get(name)
+        if is_message(value):
+            kept[name] = _without_defaults(value, part.shape)
+        elif is_list(value):
+            kept[name] = [_without_defaults(entry, part.shape) for entry in messages(value)]
+    return kept
 
 
 def _internals(store: Store, record: Record, how: Rendering) -> Document:

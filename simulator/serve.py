@@ -25,6 +25,7 @@ from simulator.controller import Controller
 from simulator.faults import ABORT, Faults
 from simulator.journal import Journal
 from simulator.latency import slowed
+from simulator.ratelimit import Limiter
 from simulator.settings import Settings
 from simulator.tls import Certificates, issue
 
@@ -106,15 +107,24 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         self.listening.set()
 
+    def hang_up(self) -> None:
+        """Reset every connection, and go on listening."""
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, HttpToolsProtocol):
+                connection.transport.abort()
+
+    def renew(self, certificates: Certificates) -> None:
+        """Serve with other certificates from the next handshake on."""
+        if self.config.ssl is not None:
+            self.config.ssl.load_cert_chain(certificates.certificate, certificates.key)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Reset every connection; uvicorn's own waits for clients that are gone or never began to speak TLS."""
         for closing in (*self.servers, *(sockets or [])):
             closing.close()
         deadline = asyncio.get_running_loop().time() + HANG_UP_SECONDS
         while self.server_state.connections and asyncio.get_running_loop().time() < deadline:
-            for connection in self.server_state.connections:
-                if isinstance(connection, HttpToolsProtocol):
-                    connection.transport.abort()
+            self.hang_up()
             await asyncio.sleep(0)
         await asyncio.sleep(0)  # for the sockets below TLS
 
@@ -213,9 +223,16 @@ class _Simulator:
         # First what may fail for the settings' sake, then what must be closed again.
         self.controller, self.journal, self.faults = Controller(settings), Journal(), Faults()
         certificates = issue(directory)
-        control = create_control_app(self.controller, journal=self.journal, faults=self.faults)
+        avi = Server(self._app(settings), certificates)
+        control = create_control_app(
+            self.controller,
+            journal=self.journal,
+            faults=self.faults,
+            hang_up=avi.hang_up,
+            renew_certificates=lambda: avi.renew(issue(directory)),
+        )
         self._sockets = _sockets(port, control_port)
-        self._servers = (Server(self._app(settings), certificates), Server(control, None))
+        self._servers = (avi, Server(control, None))
         ports = [one.getsockname()[1] for one in self._sockets]
         self.access = Access(
             url=f"https://{LOOPBACK}:{ports[0]}",
@@ -226,8 +243,9 @@ class _Simulator:
         )
 
     def _app(self, settings: Settings) -> ASGIApp:
-        slow = partial(slowed, read_seconds=settings.read_seconds, write_seconds=settings.write_seconds)
-        return create_app(self.controller, layers=(self.journal.layer, self.faults.layer, slow))
+        limiter = Limiter(self.controller.rate_limit)
+        slow = partial(slowed, settings=settings)
+        return create_app(self.controller, layers=(self.journal.layer, limiter.layer, self.faults.layer, slow))
 
     async def run(self, *, then: Callable[[], object] = lambda: None) -> None:
         """Serve until stopped; ``then`` is called when it listens."""

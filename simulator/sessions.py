@@ -65,6 +65,9 @@ class Sessions:
         self._clock = clock
         self._sessions: dict[str, Session] = {}
         self._tokens: dict[str, Token] = {}
+        self._password = settings.password
+        self._failures = 0
+        self._failed_at = 0.0
 
     def login(self, username: str, secret: str) -> Session | None:
         """A new session if ``secret`` is the password or a token that still holds; else None.
@@ -79,8 +82,44 @@ class Sessions:
         return session
 
     def is_valid(self, username: str, secret: str) -> bool:
-        """Whether the credentials are right; a token for one use is used by asking."""
-        right = hmac.compare_digest(secret.encode(), self._settings.password.encode())
+        """Whether the credentials are right and the account is open; a token for one use is used by asking.
+
+        Source: avi.md 1.8, Avi's page "User Account Lockout" [DOC]: so many wrong passwords lock the
+        account until ``account_lock_timeout`` minutes after the last wrong one; a right one forgets those before
+        it. Assumed: while it is locked a right one is refused and does not count, and sessions go on.
+        """
+        is_right = self._is_right(username, secret)
+        is_locked = self.is_locked(username)
+        if username == self._settings.username:
+            self._count(is_right=is_right, is_locked=is_locked)
+        return is_right and not is_locked
+
+    def is_locked(self, username: str) -> bool:
+        """Whether the account takes no credentials now, right or wrong."""
+        allowed = self._settings.login_failures_allowed
+        if username != self._settings.username or not 0 < allowed <= self._failures:
+            return False
+        return self._clock() - self._failed_at < self._settings.account_lock_minutes * MINUTE_SECONDS
+
+    def unlock_all(self) -> None:
+        """Forget every failed login."""
+        self._failures = 0
+
+    def set_password(self, password: str) -> None:
+        """Replace the password. Assumed: sessions and tokens live on."""
+        self._password = password
+
+    def _count(self, *, is_right: bool, is_locked: bool) -> None:
+        if is_right and not is_locked:
+            self._failures = 0
+        elif not is_right:
+            # A lock that ran out begins anew with the next wrong password: assumed.
+            has_run_out = not is_locked and 0 < self._settings.login_failures_allowed <= self._failures
+            self._failures = 1 if has_run_out else self._failures + 1
+            self._failed_at = self._clock()
+
+    def _is_right(self, username: str, secret: str) -> bool:
+        right = hmac.compare_digest(secret.encode(), self._password.encode())
         if right and username == self._settings.username:
             return True
         token = next(
@@ -116,6 +155,12 @@ class Sessions:
     def expire_all(self) -> None:
         """End every session, as a restart does."""
         self._sessions.clear()
+
+    def forget(self) -> None:
+        """End every session, revoke every token, unlock: as a Controller without its state. The password stays."""
+        self._sessions.clear()
+        self._tokens.clear()
+        self._failures = 0
 
     def new_token(self, username: str, *, hours: float) -> Token:
         """An API token. Source: avi.md 2.1 [DOC]: 0 hours is single use (an hour to use it in: assumed)."""

@@ -7,6 +7,9 @@ ENTERPRISE_TIERS = frozenset({"ENTERPRISE", "ENTERPRISE_WITH_CLOUD_SERVICES"})
 """Tiers with every feature. Source: ako.md 2.2 (``default_license_tier``)."""
 
 
+TIERS = ("ENTERPRISE", "ENTERPRISE_WITH_CLOUD_SERVICES", "BASIC", "ESSENTIALS")
+
+
 @dataclass(frozen=True, slots=True)
 class Subnet:
     """One network the Controller's IPAM allocates VIPs from.
@@ -57,7 +60,11 @@ class Knobs:
             services speaks is refused.
         macro_upserts: Whether POST macro changes a sub-object that exists by name, instead of answering 409.
         refuses_stale_cookie_on_login: Whether POST /login with an unknown session cookie is answered 401.
-        placement_seconds: How long a new virtual service is OPER_CREATING before it can be up.
+        placement_seconds: How long a virtual service is being placed before it can be up.
+        request_burst: ``portal_request_burst_limit``: requests of one client that may be waiting before one is answered
+            429.
+        rate_limited_retry_after_seconds: What Retry-After says then; 0 leaves it out.
+        locked_account_status: Answer to a login to an account that is locked.
         name_release_seconds: How long after a DELETE its name is still taken ("soft deletion").
     """
 
@@ -75,6 +82,9 @@ class Knobs:
     macro_upserts: bool = False
     refuses_stale_cookie_on_login: bool = True
     placement_seconds: float = 0.0
+    request_burst: int = 100
+    rate_limited_retry_after_seconds: int = 0
+    locked_account_status: int = 401
     name_release_seconds: float = 0.0
 
 
@@ -94,6 +104,13 @@ class Settings:
         allows_basic_authentication: ``allow_basic_authentication``. Source: avi.md 2.1, default false.
         read_seconds: How much later a GET is answered. A real Controller takes its time: avi.md 1.7.
         write_seconds: Likewise any other method, logins too.
+        has_recorded_latency: Whether calls take as long as a real Controller's instead. Source: avi.md 1.7 [CAS].
+        requests_per_second: ``portal_request_rate_limit`` of each client address; 0 is no limit. A real Controller
+            has about 32 (``ratelimit.REAL_PER_SECOND``): avi.md 2.9 [KB].
+        login_failures_allowed: ``max_login_failure_count``: as many wrong passwords lock the account; 0 is never. A
+            real Controller has 20 as delivered, 3 by its model: avi.md 1.8 [SW][DOC].
+        account_lock_minutes: ``account_lock_timeout``. Source: avi.md 1.8 [SW][DOC].
+        nodes: How many nodes the cluster has, 1 or 3.
         body_limit_bytes: A larger body is answered 413. Assumed; a 5,000-server pool is about 1 MiB.
         seed: Makes uuids repeatable; None draws them afresh.
         knobs: What nobody knows for certain.
@@ -110,6 +127,11 @@ class Settings:
     allows_basic_authentication: bool = False
     read_seconds: float = 0.0
     write_seconds: float = 0.0
+    has_recorded_latency: bool = False
+    requests_per_second: float = 0.0
+    login_failures_allowed: int = 0
+    account_lock_minutes: float = 30
+    nodes: int = 1
     body_limit_bytes: int = 8 * 1024 * 1024
     seed: int | None = None
     knobs: Knobs = field(default_factory=Knobs)

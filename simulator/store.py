@@ -4,17 +4,22 @@ Documents are never changed in place: a write stores a new one, so what was read
 undone by putting the old records back.
 """
 
+import ipaddress
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from simulator.documents import Document, entries, is_message, message, messages, text
 from simulator.kinds import Kind
+from simulator.vacancies import Vacancies
 
 Key = TypeVar("Key")
 Entry = TypeVar("Entry")
+
+Span: TypeAlias = tuple[int, int]
+"""First and last address of a range as numbers."""
 
 STORED_REFERENCE: Final = re.compile(r"^/api/([a-z0-9]+)/([^/?#]+)$")
 """A reference as stored: the kind's path and the uuid; rendering adds the host and, when asked, the name."""
@@ -32,7 +37,7 @@ class Record:
         cloud: The uuid of its cloud; empty if it has none.
         document: What is stored, references as ``/api/<kind>/<uuid>``.
         modified_us: ``_last_modified``, microseconds since the epoch.
-        created_us: When it was created.
+        placing_since_us: When its placement began: when it was made, or when it was last enabled.
         is_system: Whether it is a system default, which cannot be deleted.
     """
 
@@ -43,7 +48,7 @@ class Record:
     cloud: str
     document: Document
     modified_us: int
-    created_us: int
+    placing_since_us: int
     is_system: bool = False
 
 
@@ -79,6 +84,7 @@ class Store:
         self._by_name: dict[tuple[str, str, str], dict[str, Record]] = {}
         self._referrers: dict[str, dict[str, None]] = {}
         self._holders: dict[tuple[str, str], dict[str, None]] = {}
+        self._vacancies: dict[tuple[str, int, int, int], Vacancies] = {}
         self._undo: list[tuple[str, Record | None]] | None = None
 
     def get(self, uuid: str) -> Record | None:
@@ -100,6 +106,23 @@ class Store:
     def holders(self, cloud: str, address: str) -> list[str]:
         """The uuids of the vsvips of a cloud that hold ``address`` (canonical text)."""
         return list(self._holders.get((cloud, address), ()))
+
+    def first_free(self, cloud: str, span: Span, *, family: int, taken: Collection[str]) -> str:
+        """The lowest address of ``span`` that no vsvip of the cloud holds and ``taken`` does not have; empty if none.
+
+        Args:
+            cloud: The cloud's uuid.
+            span: First and last address as numbers, inclusive.
+            family: 4 or 6.
+            taken: Canonical addresses that are promised but not stored.
+        """
+        make = ipaddress.IPv4Address if family == 4 else ipaddress.IPv6Address  # noqa: PLR2004 - IP versions
+        vacancies = self._vacancies.setdefault((cloud, family, *span), Vacancies(*span))
+        lowest = vacancies.lowest(
+            is_held=lambda value: (cloud, str(make(value))) in self._holders,
+            is_taken=lambda value: bool(taken) and str(make(value)) in taken,
+        )
+        return "" if lowest is None else str(make(lowest))
 
     def put(self, record: Record) -> None:
         """Store a new or changed record."""
@@ -154,6 +177,16 @@ class Store:
             _drop(self._referrers, target, uuid)
         for address in addresses(record):
             _drop(self._holders, (record.cloud, address), uuid)
+            self._release(record.cloud, address)
+
+    def _release(self, cloud: str, address: str) -> None:
+        try:
+            value = ipaddress.ip_address(address)
+        except ValueError:
+            return  # A VIP given by name is of no range.
+        for (home, family, _first, _last), vacancies in self._vacancies.items():
+            if home == cloud and family == value.version:
+                vacancies.release(int(value))
 
 
 def _drop(index: dict[Key, dict[str, Entry]], key: Key, uuid: str) -> None:

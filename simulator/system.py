@@ -26,10 +26,14 @@ def _initial_data(controller: Controller, _call: Call, _caller: Caller) -> Reply
 def _cluster(controller: Controller, call: Call, _caller: Caller) -> Reply:
     """Source: avi.md 2.1: an object, no ``results``."""
     address: Document = {"addr": "127.0.0.1", "type": "V4"}
+    nodes: list[Document] = [
+        {"name": node.name, "ip": {"addr": node.name, "type": "V4"}, "vm_hostname": f"node{number}"}
+        for number, node in enumerate(controller.life.nodes(), start=1)
+    ]
     shown: Document = {
         "uuid": controller.cluster_uuid,
         "name": "cluster-0-1",
-        "nodes": [{"name": "127.0.0.1", "ip": address, "vm_hostname": "node1"}],
+        "nodes": nodes,
         "virtual_ip": address,
         "tenant_ref": f"{call.origin}/api/tenant/admin",
         "url": f"{call.origin}/api/cluster/{controller.cluster_uuid}",
@@ -38,20 +42,60 @@ def _cluster(controller: Controller, call: Call, _caller: Caller) -> Reply:
 
 
 def _cluster_runtime(controller: Controller, _call: Call, _caller: Caller) -> Reply:
-    """Source: avi.md 2.1 [DOC], ako.md 6.1 no. 3."""
-    since = datetime.fromtimestamp(controller.started_at, UTC).strftime("%Y-%m-%d %H:%M:%S")
-    node: Document = {"name": "127.0.0.1", "role": "CLUSTER_LEADER", "state": "CLUSTER_ACTIVE", "up_since": since}
-    return Reply(200, {"node_states": [node], "cluster_state": _up(since)})
+    """Source: avi.md 2.1 [DOC], ako.md 6.1 no. 3; the word for a node that does not lead is assumed."""
+    nodes: list[Document] = [
+        {
+            "name": node.name,
+            "role": "CLUSTER_LEADER" if node.is_leader else "CLUSTER_FOLLOWER",
+            "state": "CLUSTER_ACTIVE",
+            "up_since": node.up_since,
+        }
+        for node in controller.life.nodes()
+    ]
+    return Reply(200, {"node_states": nodes, "cluster_state": _up(controller)})
 
 
 def _cluster_status(controller: Controller, _call: Call, _caller: Caller) -> Reply:
     """Source: avi.md 2.1 [Go SDK health probe]; the body is assumed to be the runtime's cluster state."""
-    since = datetime.fromtimestamp(controller.started_at, UTC).strftime("%Y-%m-%d %H:%M:%S")
-    return Reply(200, {"cluster_state": _up(since)})
+    return Reply(200, {"cluster_state": _up(controller)})
 
 
-def _up(since: str) -> Document:
-    return {"state": "CLUSTER_UP_NO_HA", "progress": 100, "up_since": since}
+def _up(controller: Controller) -> Document:
+    """Source: avi.md 2.1 [DOC] for the words."""
+    nodes = controller.life.nodes()
+    since = next(node.up_since for node in nodes if node.is_leader)
+    return {
+        "state": "CLUSTER_UP_NO_HA" if len(nodes) == 1 else "CLUSTER_UP_HA_ACTIVE",
+        "progress": 100,
+        "up_since": since,
+    }
+
+
+def _properties(controller: Controller, call: Call, _caller: Caller) -> Reply:
+    """Source: avi.md 2.2, 2.9 [KB 372209] for path and fields; the rest of the object is not simulated."""
+    limit = controller.rate_limit
+    shown: Document = {
+        "uuid": "global",
+        "url": f"{call.origin}/api/controllerproperties",
+        "api_idle_timeout": controller.settings.idle_timeout_minutes,
+        "portal_request_rate_limit": limit.per_second,
+        "portal_request_burst_limit": limit.burst,
+    }
+    return Reply(200, shown)
+
+
+def _set_properties(controller: Controller, call: Call, caller: Caller) -> Reply:
+    """PUT: the two limits, at once in force; one that is absent stays (assumed)."""
+    body, limit = call.document(), controller.rate_limit
+    given = (
+        body.get("portal_request_rate_limit", limit.per_second),
+        body.get("portal_request_burst_limit", limit.burst),
+    )
+    per_second, burst = (float(one) if isinstance(one, int | float) else -1.0 for one in given)
+    if per_second < 0 or burst < 0:
+        raise RefusedError(400, f"portal_request_rate_limit and _burst_limit must be numbers from 0, not {given!r}")
+    limit.per_second, limit.burst = per_second, int(burst)
+    return _properties(controller, call, caller)
 
 
 def _cluster_version(controller: Controller, _call: Call, _caller: Caller) -> Reply:
@@ -109,6 +153,7 @@ SYSTEM: Final[Mapping[str, Mapping[str, Answer]]] = {
     "cluster/runtime": {"GET": _cluster_runtime},
     "cluster/status": {"GET": _cluster_status},
     "cluster/version": {"GET": _cluster_version},
+    "controllerproperties": {"GET": _properties, "PUT": _set_properties},
     "systemconfiguration": {"GET": _system_configuration},
     "ipamdnsproviderprofiledomainlist": {"GET": _domains},
     "user-token": {"GET": _tokens, "POST": _new_token},

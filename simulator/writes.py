@@ -72,10 +72,10 @@ class Writer:
         new = forced_uuid or self.new_uuid(kind)
         if self.store.get(new) is not None:
             raise RefusedError(409, f"{kind.class_name} object with uuid {new} already exists.")
-        now, created = self.tick(), int(self.clock() * MICROSECONDS)
+        now, begun = self.tick(), int(self.clock() * MICROSECONDS)
         home = self.home(kind, body, caller)
         name = checks.require_name(body) if "name" not in body else text(body.get("name"))
-        blank = Record(kind, new, name, home.tenant, home.cloud, {}, now, created)
+        blank = Record(kind, new, name, home.tenant, home.cloud, {}, now, begun)
         return self._store(blank, body, caller, is_new=True)
 
     def change(self, old: Record, body: Document, caller: Caller) -> Record:
@@ -90,6 +90,8 @@ class Writer:
         if body.get("cloud_ref") and self.home(old.kind, body, caller).cloud != old.cloud:
             raise RefusedError(400, f"The cloud of {old.kind.class_name} {old.name} cannot be changed")  # Assumed.
         renewed = replace(old, name=text(body.get("name")) or old.name, modified_us=self.tick())
+        if old.document.get("enabled") is False and body.get("enabled") is not False:
+            renewed = replace(renewed, placing_since_us=int(self.clock() * MICROSECONDS))
         return self._store(renewed, {"name": old.name, **body}, caller, is_new=False)
 
     def delete(self, record: Record) -> None:
@@ -107,7 +109,8 @@ class Writer:
         self._require_unused(record, but=own)
         for one in (*own, record):
             self.store.remove(one.uuid)
-            self._released[_full_name(one)] = self.clock()
+            if knobs.name_release_seconds > 0:
+                self._released[_full_name(one)] = self.clock()
 
     def home(self, kind: Kind, body: Document, caller: Caller) -> Scope:
         """Tenant and cloud of an object. Assumed: ``tenant_ref`` beats the header, and ``*`` writes to ``admin``."""
@@ -143,11 +146,14 @@ class Writer:
         if not caller.is_factory:
             licence.check(path, body, tier=self.settings.licence_tier)
         self._require_free_name(record)
-        document = self._referring(record, checks.filled(path, body))
+        document = self._referring(record, checks.filled(path, self._defaulted(path, body, caller)))
         document = self._completed(replace(record, document=document), is_new=is_new)
         stored = replace(record, document=document)
         self.store.put(stored)
         return stored
+
+    def _defaulted(self, path: str, body: Document, caller: Caller) -> Document:
+        return body if caller.is_factory else licence.with_defaults(path, body, tier=self.settings.licence_tier)
 
     def _referring(self, record: Record, document: Document) -> Document:
         """The document with references resolved and the missing ones filled."""
@@ -167,7 +173,7 @@ class Writer:
         if document.get("tier1_lr"):
             wanted = {name: meant for name, meant in wanted.items() if meant[0] != "vrfcontext"}
         if self.settings.licence_tier == "ESSENTIALS" and "network_profile_ref" in wanted:
-            wanted["network_profile_ref"] = ("networkprofile", licence.ESSENTIALS_PROFILE)
+            wanted |= licence.ESSENTIALS_REFERENCES
         found = {
             name: (path, find(self.store, KINDS[path], default, scope)) for name, (path, default) in wanted.items()
         }
@@ -187,6 +193,7 @@ class Writer:
         if record.kind.path == "network":
             check_network(record.document)
         if record.kind.path == "virtualservice":
+            licence.check_profile(self.store, record.document, tier=self.settings.licence_tier)
             listeners.check(self.store, record.document, uuid=record.uuid, knobs=self.settings.knobs)
         return record.document
 

@@ -4,18 +4,21 @@ Everything that is not a create or an update of a Service with the annotation is
 keeps most of it away, and what comes all the same must not be blocked by us.
 """
 
+from dataclasses import replace
 from typing import Final
 
 from sharedvip.decide import can_join, existing_denials, relevant_change
 from sharedvip.inherit import inherited_address
-from sharedvip.model import Denial
-from sharedvip.parse import parse_service, static_address
+from sharedvip.model import Denial, ServiceView
+from sharedvip.parse import ServiceObject, parse_service, reads_alike, static_address
 from sharedvip.warn import warnings
 from webhook.answer import Answer, Verdict
 from webhook.claiming import Claiming
-from webhook.review import AdmissionRequest, parse_object
+from webhook.review import AdmissionRequest, BadReviewError, parse_object
+from webhook.standing import StandingConflicts
 from webhook.world import Asked, World
 
+_ALLOWED: Final = Answer()
 _JUDGED: Final = frozenset({"CREATE", "UPDATE"})
 
 
@@ -23,7 +26,7 @@ def parse_asked(request: AdmissionRequest) -> Asked | str:
     """What is asked, or why it is none of our business.
 
     Raises:
-        BadReviewError: It calls itself a Service, and is none.
+        BadReviewError: It calls itself a Service, and is none; or it is an update of nothing.
     """
     kind = request.kind
     if (kind.group, kind.version, kind.kind) != ("", "v1", "Service") or request.sub_resource:
@@ -35,11 +38,21 @@ def parse_asked(request: AdmissionRequest) -> Asked | str:
     if new is None:
         return "not judged: the request holds no object"
     old = parse_object(request.old_object, what="request.oldObject") if request.operation == "UPDATE" else None
-    return Asked(
-        parse_service(new, namespace=request.namespace),
-        parse_service(old, namespace=request.namespace) if old is not None else None,
-        is_dry_run=bool(request.dry_run),
-    )
+    if old is None and request.operation == "UPDATE":
+        # Judged as a create, it would be told that it exists already.
+        raise BadReviewError("request.oldObject is missing, and the operation is UPDATE")
+    candidate = _parse_candidate(new, namespace=request.namespace)
+    if old is None or reads_alike(old, new):
+        return Asked(candidate, None if old is None else candidate, is_dry_run=bool(request.dry_run))
+    return Asked(candidate, parse_service(old, namespace=request.namespace), is_dry_run=bool(request.dry_run))
+
+
+def _parse_candidate(new: ServiceObject, *, namespace: str) -> ServiceView:
+    """A Service without a name yet (``generateName``, when it is mutated) gets one that no stored Service can have."""
+    candidate = parse_service(new, namespace=namespace)
+    if new.get("metadata", {}).get("name"):
+        return candidate
+    return replace(candidate, name=candidate.name._replace(name=f"{candidate.name.name}-"))
 
 
 class Admission:
@@ -49,6 +62,7 @@ class Admission:
         """Put together."""
         self._world = world
         self._claiming = claiming
+        self._standing = StandingConflicts(world)
 
     @property
     def is_ready(self) -> bool:
@@ -65,7 +79,8 @@ class Admission:
         if candidate.is_deleting or candidate.sharing_key is None:
             return Answer(warnings=warnings(candidate))
         if old is not None and not relevant_change(old, candidate):
-            return Answer(warnings=warnings(candidate, existing=self._existing(asked)))
+            told = warnings(candidate, existing=self._standing.of(asked))
+            return Answer(warnings=told) if told else _ALLOWED
         answer = await self._claiming.admit(asked)
         if answer.verdict is Verdict.ALREADY_EXISTS:
             return answer
@@ -80,15 +95,19 @@ class Admission:
     async def mutate(self, asked: Asked) -> Answer:
         """The group's address, for who joins without one.
 
-        The ledger is read live: two Services of one manifest arrive within less time than a cache needs.
+        The ledger is read live: two Services of one manifest arrive within less time than a cache needs. And where
+        there is an address to inherit, so are those who have it: nobody gets the address of a group that just went.
 
         Raises:
             ClusterError: The ledger could not be asked.
         """
         if not _may_inherit(asked):
             return Answer()
-        ledger = await self._world.ledger(asked.group)
-        return Answer(inheritance=inherited_address(asked.candidate, self._world.members(asked.group), ledger))
+        ledger, members = await self._world.ledger(asked.group), self._world.members(asked.group)
+        if not (ledger and ledger.shared.static_address) and not any(map(static_address, members)):
+            return Answer()
+        view = (await self._world.look(asked)).view
+        return Answer(inheritance=inherited_address(asked.candidate, view.services, view.ledger))
 
     def _existing(self, asked: Asked) -> tuple[Denial, ...]:
         situation = self._world.cached(asked).situation(asked)

@@ -1,12 +1,15 @@
 """The two FastAPI applications: admission behind TLS, health and metrics on a plain port; they never decide."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 
 from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
+from webhook import metrics
 from webhook.admission import Admission
 from webhook.endpoints import AdmissionEndpoint
 from webhook.settings import WebhookSettings
@@ -14,12 +17,30 @@ from webhook.settings import WebhookSettings
 _TEXT = "text/plain"
 
 
+class _AdmissionApp(FastAPI):
+    """FastAPI, with its endpoints reached before its middlewares, of which admission needs none and pays for all.
+
+    They are routes all the same: any other method or path is FastAPI's to answer. ``docs/adr/0002-asgi-endpoints.md``
+    """
+
+    endpoints: Mapping[str, AdmissionEndpoint] = MappingProxyType({})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or have it answered."""
+        endpoint = self.endpoints.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        await (super().__call__ if endpoint is None else endpoint)(scope, receive, send)
+
+
 def create_admission_app(admission: Admission, settings: WebhookSettings) -> FastAPI:
     """``POST /validate`` and ``POST /mutate``."""
-    app = FastAPI(title="sharedvip admission", openapi_url=None)
-    for name, decide in (("validate", admission.validate), ("mutate", admission.mutate)):
-        endpoint = AdmissionEndpoint(name, decide, admission=admission, settings=settings)
-        app.router.routes.append(Route(f"/{name}", endpoint, methods=["POST"]))
+    app = _AdmissionApp(title="sharedvip admission", openapi_url=None)
+    endpoints = {
+        f"/{name}": AdmissionEndpoint(name, decide, admission=admission, settings=settings)
+        for name, decide in (("validate", admission.validate), ("mutate", admission.mutate))
+    }
+    app.endpoints = endpoints
+    app.router.routes.extend(Route(path, endpoint, methods=["POST"]) for path, endpoint in endpoints.items())
+    metrics.IN_FLIGHT.set_function(lambda: sum(endpoint.in_flight for endpoint in endpoints.values()))
     return app
 
 

@@ -12,29 +12,29 @@ The API server is the arbiter: a port or a value that another member holds is it
 at once, can never both be admitted (``docs/adr/0001-ledger.md``).
 """
 
-import contextlib
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
+from typing import Final, NamedTuple
 
 import structlog
 
+from cluster.errors import ClusterError, Invalid
 from cluster.ip_addresses import AddressLocks
 from cluster.shared_vips import ClaimRefused, LedgerIsLeaving, SharedVipStore, StaleLedger
 from sharedvip.decide import can_join, existing_denials
 from sharedvip.ledger import Claim, Ledger, Member, grow, is_accepted, member_of
-from sharedvip.model import AddressHolder, Denial, Group, GroupName, ServiceView, Situation
-from sharedvip.parse import SHARING_KEY_FIELD, shared_values, static_address
-from sharedvip.rules import duplicate_port, static_address_taken
-from sharedvip.wording import quoted
+from sharedvip.model import GroupName, ServiceView
+from sharedvip.parse import shared_values, static_address
 from webhook import metrics
 from webhook.answer import Answer, already_exists, denied
+from webhook.refusals import on_its_way, taken, unfit
 from webhook.world import Asked, Look, View, World
 
-LOOK_AGAIN_SECONDS = 0.1
+LOOK_AGAIN_SECONDS: Final = 0.1
 """A change between a look and a wait would be missed; so no wait is longer."""
-PATIENCE_SECONDS = 1.0
-"""How long to wait for what is on its way: a create takes some 10 ms from its claim to the watch."""
+_GIVE_BACK_TRIES: Final = 4
 
 _log = structlog.get_logger()
 
@@ -59,110 +59,144 @@ class Claiming:
         """
         if not can_join(asked.candidate):
             # No group to join, so no other Service and no ledger has a say: also while the API server is away.
-            found = self._world.cached(asked).denials(asked)
+            found = self._world.alone().denials(asked)
             return denied(found) if found else Answer()
         if asked.old is None and self._world.namesake(asked) and await self._world.service(asked.candidate.name):
             return already_exists(asked.candidate.name)
-        patience = Patience()
+        patience = Patience(asked.patience_seconds)
         view = self._world.cached(asked)
         while True:
-            denials = view.denials(asked)
-            tried = None if denials else await self._try(asked, view)
+            tried = await self._try(asked, view)
             if isinstance(tried, Answer):
                 return tried
-            look = await self._world.look(asked, denials)
-            answer = await self._after(look, asked, patience, lost_to=tried)
-            if answer is not None:
-                return answer
-            view = look.view
+            look = await self._world.look(asked)
+            after = await self._after(look, asked, patience, lost_to=tried)
+            if isinstance(after, Answer):
+                return after
+            view = after
 
     async def _after(
         self, look: Look, asked: Asked, patience: "Patience", *, lost_to: Exception | None
-    ) -> Answer | None:
-        """What the live look leads to; None: try again with what it shows."""
-        if asked.old is None and look.namesake is not None:
-            return already_exists(asked.candidate.name)
+    ) -> Answer | View:
+        """What the live look leads to: an answer, or the view to try again with."""
+        if _is_settled_elsewhere(asked, look.stored):
+            return already_exists(asked.candidate.name) if asked.old is None else Answer()
         denials = look.view.denials(asked)
         if look.stale:
             # A dry run may not release what is stale, so it cannot try either: the rules alone decide.
             if asked.is_dry_run:
                 return denied(denials) if denials else Answer()
-            await self._release(asked.group, look)
-            return None
+            await self._release(asked.group, look.stale)
         is_pending = look.view.is_only_pending(asked)
         if not denials and isinstance(lost_to, ClaimRefused | LedgerIsLeaving):
+            if _is_of_nobody(lost_to, look.view.ledger):
+                _log.warning("ledger.taken_back", namespace=asked.group.namespace, key=asked.group.key, of=str(lost_to))
+                return replace(look.view, is_forcing=True)
             # A namesake on its way is in the way: the rules do not count it, as it is the candidate itself.
-            denials, is_pending = (_on_its_way(asked, lost_to),), True
+            denials, is_pending = (on_its_way(asked, lost_to),), True
         if not denials or (is_pending and await patience.wait(self._world)):
-            return None
+            return look.view
         return denied(denials)
 
-    async def _try(self, asked: Asked, view: View) -> Answer | ClaimRefused | StaleLedger:
-        """Claim, as nothing speaks against it; an error: the ledger says no, look again."""
+    async def _try(self, asked: Asked, view: View) -> Answer | ClaimRefused | StaleLedger | None:
+        """Claim, if nothing speaks against it; an error: the ledger says no; None: look live first."""
+        if view.denials(asked):
+            return None
         if not _needs_claim(asked, view):
-            return Answer()
+            # A cache may be late to show that it was accepted, or that its conflict is over.
+            return Answer() if view.is_live else None
         try:
-            ledger = await self._claim(asked, view)
+            return await self._lock(asked, view, await self._claim(asked, view))
+        except Invalid as error:
+            return denied(unfit(asked, error))
         except (ClaimRefused, StaleLedger) as error:
             metrics.CLAIM_CONFLICTS.labels(type(error).__name__).inc()
             return error
-        holder = await self._lock(asked, ledger)
-        if holder is None:
-            return Answer(has_claimed=True)
-        await self._give_back(asked, view.ledger)
-        return denied(_taken(asked, holder))
 
-    async def _claim(self, asked: Asked, view: View) -> Ledger:
+    async def _claim(self, asked: Asked, view: View) -> "_Claimed":
         """One server-side apply; an update says which ledger it has read, for another update may be on its way."""
         ledger = view.ledger
-        if asked.old is not None and ledger is None:
+        if asked.old is not None and ledger is None and not asked.is_dry_run:
             # Two updates of one Service that both found a group: only with a version one of them is told.
-            ledger = None if asked.is_dry_run else await self._store.found(asked.group)
+            ledger = await self._store.found(asked.group)
+            if ledger is None:
+                raise StaleLedger(f"the ledger of {asked.group.key!r} went as it came")
         claims = grow(ledger, asked.candidate, old=asked.old, now=self._now())
-        is_update = asked.old is not None and ledger is not None
+        has_to_tell = asked.old is not None or view.is_forcing
         metrics.LEDGER_WRITES.labels("claim").inc()
-        return await self._store.claim(
+        after = await self._store.claim(
             asked.group,
             member_of(asked.candidate),
             shared=shared_values(asked.candidate),
             claims=claims,
-            resource_version=ledger.resource_version if is_update and ledger else "",
+            resource_version=ledger.resource_version if has_to_tell and ledger else "",
+            force=view.is_forcing,
             dry_run=asked.is_dry_run,
         )
+        return _Claimed(ledger, after)
 
-    async def _lock(self, asked: Asked, ledger: Ledger) -> AddressHolder | None:
+    async def _lock(self, asked: Asked, view: View, claimed: "_Claimed") -> Answer:
         """Claim first, then lock: the other order would leave a lock behind for each loser of a race."""
-        address = static_address(asked.candidate)
-        if not address or (asked.old is not None and _had(asked.old, asked, address)):
-            return None
+        address, old = static_address(asked.candidate), asked.old
+        keeps = old is not None and _had(old, asked, address)
+        # Who came past admission has no lock yet; for all others it is no business of this request.
+        if not address or (old is not None and keeps and is_accepted(view.ledger, old)):
+            return Answer(has_claimed=True)
         metrics.LEDGER_WRITES.labels("lock").inc()
-        return await self._locks.take(address, ledger.name, dry_run=asked.is_dry_run)
+        holder = await self._locks.take(address, asked.group, dry_run=asked.is_dry_run)
+        if holder is None:
+            return Answer(has_claimed=True)
+        await self._give_back(asked, claimed)
+        # What was wrong before stays as it was, and claims nothing.
+        return Answer() if keeps else denied(taken(asked, holder))
 
-    async def _give_back(self, asked: Asked, before: Ledger | None) -> None:
-        """What the member had, as far as anybody knows; a claim too many is the janitor's."""
+    async def _give_back(self, asked: Asked, claimed: "_Claimed") -> None:
+        """What the member had before; a claim too many is the janitor's, and no reason to leave a refusal unsaid."""
         if asked.is_dry_run:
             return
+        metrics.LEDGER_WRITES.labels("give-back").inc()
+        member, after = member_of(asked.candidate), claimed.after
+        try:
+            for _ in range(_GIVE_BACK_TRIES):
+                if await self._is_given_back(asked, claimed.before, version=after.resource_version):
+                    return
+                live = await self._store.read(asked.group)
+                if live is None or live.claims_of(member) != after.claims_of(member):
+                    # Another request for the same Service has claimed since: that must not go with ours.
+                    return
+                after = live
+        except ClusterError as error:
+            _log.info("claims.kept", namespace=asked.group.namespace, service=member.service, error=str(error))
+
+    async def _is_given_back(self, asked: Asked, before: Ledger | None, *, version: str) -> bool:
         member = member_of(asked.candidate)
         had = before.claims_of(member) if before else ()
-        metrics.LEDGER_WRITES.labels("give-back").inc()
-        with contextlib.suppress(ClaimRefused, StaleLedger):
-            if had and before:
-                await self._store.claim(asked.group, member, shared=before.shared, claims=had)
-            else:
-                await self._store.leave(asked.group, member)
-
-    async def _release(self, group: GroupName, look: Look) -> None:
-        """Free one member's stale claims; the others are seen at the next look."""
-        ledger = await self._store.read(group)
-        member = Member(look.stale[0].service, look.stale[0].uid)
-        if ledger is None or not set(look.stale).intersection(ledger.claims_of(member)):
-            return
-        keep = tuple(claim for claim in ledger.claims_of(member) if claim not in look.stale)
+        # A create has a uid, and so a field manager, of its own: there is nobody to tell apart.
+        version = version if asked.old is not None else ""
         try:
-            await self._shrink(ledger, member, keep)
-        except (StaleLedger, ClaimRefused):
-            return
-        _log.info("claims.released", namespace=group.namespace, key=group.key, service=member.service, by="admission")
+            if had and before:
+                await self._store.claim(asked.group, member, shared=before.shared, claims=had, resource_version=version)
+            else:
+                await self._store.leave(asked.group, member, resource_version=version)
+        except StaleLedger:
+            return False
+        return True
+
+    async def _release(self, group: GroupName, stale: tuple[Claim, ...]) -> None:
+        """Free stale claims, member by member; what was written meanwhile is seen at the next look."""
+        for member in sorted({Member(claim.service, claim.uid) for claim in stale}):
+            ledger = await self._store.read(group)
+            held = ledger.claims_of(member) if ledger else ()
+            keep = tuple(claim for claim in held if claim not in stale)
+            if ledger is None or keep == held:
+                continue
+            try:
+                await self._shrink(ledger, member, keep)
+            except (StaleLedger, ClaimRefused):
+                continue
+            _log.info(
+                "claims.released", namespace=group.namespace, key=group.key, service=member.service, by="admission"
+            )
 
     async def _shrink(self, ledger: Ledger, member: Member, keep: tuple[Claim, ...]) -> None:
         metrics.LEDGER_WRITES.labels("release").inc()
@@ -173,21 +207,51 @@ class Claiming:
             await self._store.leave(ledger.name, member, resource_version=version)
 
 
+class _Claimed(NamedTuple):
+    """The ledger that a claim was made in, as it was read and as it was written."""
+
+    before: Ledger | None
+    after: Ledger
+
+
 class Patience:
     """The time that one request may wait for others."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float) -> None:
         """Begins at the first wait."""
+        self._seconds = seconds
         self._until: float | None = None
 
     async def wait(self, world: World) -> bool:
         """Wait for a change; False when the time was over already."""
         now = time.monotonic()
-        self._until = self._until or now + PATIENCE_SECONDS
+        self._until = self._until or now + self._seconds
         if now >= self._until:
             return False
         await world.moved(min(LOOK_AGAIN_SECONDS, self._until - now))
         return True
+
+
+def _is_settled_elsewhere(asked: Asked, stored: ServiceView | None) -> bool:
+    """Whether the API server will not store this request as it is, whatever we say.
+
+    A create, because its name is there. An update, because its Service was deleted since, or deleted and made anew:
+    the API server compares the revision that it read, and asks again for the new one. To refuse that would lose it.
+    """
+    if asked.old is None:
+        return stored is not None and stored.uid != asked.candidate.uid
+    return stored is None or stored.uid != asked.old.uid
+
+
+def _is_of_nobody(lost_to: ClaimRefused | LedgerIsLeaving, ledger: Ledger | None) -> bool:
+    """Whether no member owns what was in the way: a hand has edited the ``SharedVIP``, or a program that is not ours.
+
+    The rules have judged what it says; what it says against nobody is taken back, at the version that was judged.
+    """
+    if ledger is None or not isinstance(lost_to, ClaimRefused) or not lost_to.conflicts:
+        return False
+    members = {member.field_manager for member in ledger.members}
+    return members.isdisjoint(conflict.manager for conflict in lost_to.conflicts)
 
 
 def _needs_claim(asked: Asked, view: View) -> bool:
@@ -198,24 +262,5 @@ def _needs_claim(asked: Asked, view: View) -> bool:
 
 
 def _had(old: ServiceView, asked: Asked, address: str) -> bool:
-    """Whether an update leaves the address as it was: its lock is then no business of this request."""
+    """Whether an update leaves the address as it was."""
     return old.is_member and old.group == asked.group and static_address(old) == address
-
-
-def _on_its_way(asked: Asked, lost_to: ClaimRefused | LedgerIsLeaving) -> Denial:
-    """What the rules have no word for, as it is over in a moment."""
-    name, vip = quoted(asked.candidate.name.name), f"shared VIP {quoted(asked.group.key)}"
-    is_leaving = isinstance(lost_to, LedgerIsLeaving)
-    return Denial(
-        rule=duplicate_port.ID,
-        field=SHARING_KEY_FIELD if is_leaving else "metadata.name",
-        problem=f"{vip} is being deleted"
-        if is_leaving
-        else f"another request for Service {name} is under way on {vip}",
-        remedy="try again in a moment",
-        subject=name,
-    )
-
-
-def _taken(asked: Asked, holder: AddressHolder) -> tuple[Denial, ...]:
-    return static_address_taken.check(asked.candidate, Situation(Group(asked.group), (holder,)))

@@ -10,32 +10,35 @@ Plain ASGI, because FastAPI's body handling halves the rate (measured, ``docs/ad
 | another content type | 415 |
 | another method | 405, by the router |
 | caches not synced, ledger out of reach, too many at once, deadline near | 503: the ``failurePolicy`` decides |
+| what we did not think of | 503, with a traceback in our own log |
 """
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import parse_qs
 
 import structlog
+from prometheus_client import Counter
 from starlette.types import Receive, Scope, Send
 
-from cluster.errors import ClusterError
+from cluster.errors import ApiError, ClusterError, TooManyRequests
 from webhook import metrics
 from webhook.admission import Admission, parse_asked
-from webhook.answer import Answer, render
+from webhook.answer import Answer, Verdict, render
+from webhook.deadline import deadline_seconds, within
 from webhook.review import AdmissionRequest, BadReviewError, parse_review, render_review
 from webhook.settings import WebhookSettings
-from webhook.world import Asked
+from webhook.world import PATIENCE_SECONDS, Asked
 
-DEFAULT_DEADLINE_SECONDS: Final = 10.0
-"""Where the caller names none. Source: the API's default of ``timeoutSeconds``."""
-MARGIN: Final = 0.1
-"""The part of the caller's time that is left for the way back."""
+PATIENCE: Final = 0.5
+"""The part of the caller's time that may be spent on waiting for others."""
 
-_log = structlog.get_logger()
+_JSON: Final = b"application/json"
+_TEXT: Final = b"text/plain; charset=utf-8"
+_BUG: Final = b"the webhook failed; its log says where\n"
+_OPERATIONS: Final = frozenset({"CREATE", "UPDATE", "DELETE", "CONNECT"})
 
 
 class ProblemError(Exception):
@@ -64,51 +67,69 @@ class AdmissionEndpoint:
         settings: WebhookSettings,
     ) -> None:
         """Answer with what ``decide`` says; ``webhook`` is ``validate`` or ``mutate``, for metrics and the log."""
-        self._webhook = webhook
+        self.webhook = webhook
         self._decide = decide
         self._admission = admission
         self._settings = settings
-        self._in_flight = 0
+        # Bound and looked up once: they would cost more than the decision.
+        self._log = structlog.get_logger().bind(webhook=webhook)
+        self._seconds = metrics.SECONDS.labels(webhook)
+        self._requests: dict[tuple[str, Verdict], Counter] = {}
+        self.in_flight = 0
+        """Requests being decided."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request, whatever it is."""
-        status, content_type, body = HTTPStatus.OK, b"application/json", b""
+        status, content_type, body = HTTPStatus.OK, _JSON, b""
         try:
             body = await self._answer(scope, receive)
         except ProblemError as problem:
-            metrics.FAILURES.labels(self._webhook, problem.reason).inc()
-            _log.warning("admission.failed", webhook=self._webhook, reason=problem.reason, problem=str(problem))
-            status, content_type, body = problem.status, b"text/plain; charset=utf-8", f"{problem}\n".encode()
+            metrics.FAILURES.labels(self.webhook, problem.reason).inc()
+            self._log.warning("admission.failed", reason=problem.reason, problem=str(problem))
+            status, content_type, body = problem.status, _TEXT, f"{problem}\n".encode()
         except ClientGoneError:
-            metrics.FAILURES.labels(self._webhook, "client-gone").inc()
+            metrics.FAILURES.labels(self.webhook, "client-gone").inc()
             return
+        except Exception:  # noqa: BLE001 - a bug of ours must end in the failurePolicy too
+            metrics.FAILURES.labels(self.webhook, "bug").inc()
+            self._log.exception("admission.failed", reason="bug")
+            status, content_type, body = HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, _BUG
         await _send(send, status, content_type, body)
 
     async def _answer(self, scope: Scope, receive: Receive) -> bytes:
-        if self._in_flight >= self._settings.in_flight_limit:
-            raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "too many requests at once")
-        self._in_flight += 1
-        metrics.IN_FLIGHT.inc()
+        seconds = deadline_seconds(scope.get("query_string", b""))
         try:
-            async with asyncio.timeout(deadline_seconds(scope)):
-                _require_json(scope)
-                return await self._review(await _read_body(scope, receive, limit=self._settings.body_limit_bytes))
+            return await within(seconds, self._exchange(scope, receive, patience_seconds=seconds * PATIENCE))
         except TimeoutError as error:
             raise ProblemError(
                 HTTPStatus.SERVICE_UNAVAILABLE, "deadline", "no decision within the caller's timeout"
             ) from error
-        finally:
-            self._in_flight -= 1
-            metrics.IN_FLIGHT.dec()
 
-    async def _review(self, body: bytes) -> bytes:
+    async def _exchange(self, scope: Scope, receive: Receive, *, patience_seconds: float) -> bytes:
+        content_type, length = _content(scope)
+        _require_json(content_type)
+        # Counted after it: who is slow to ask takes no place from those who have asked.
+        body = await _read_body(receive, length=length, limit=self._settings.body_limit_bytes)
+        if self.in_flight >= self._settings.in_flight_limit:
+            raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "too many requests at once")
+        self.in_flight += 1
+        try:
+            return await self._review(body, patience_seconds=patience_seconds)
+        finally:
+            self.in_flight -= 1
+
+    async def _review(self, body: bytes, *, patience_seconds: float) -> bytes:
         begun = time.perf_counter()
         try:
             request = parse_review(body)
             asked = parse_asked(request)
         except BadReviewError as error:
             raise ProblemError(HTTPStatus.BAD_REQUEST, "bad-review", str(error)) from error
-        answer = Answer(warnings=(asked,)) if isinstance(asked, str) else await self._judge(asked)
+        if isinstance(asked, str):
+            answer = Answer(warnings=(asked,))
+        else:
+            is_hurried = patience_seconds < PATIENCE_SECONDS
+            answer = await self._judge(replace(asked, patience_seconds=patience_seconds) if is_hurried else asked)
         self._report(request, answer, time.perf_counter() - begun)
         return render_review(render(answer, request))
 
@@ -118,56 +139,59 @@ class AdmissionEndpoint:
         try:
             return await self._decide(asked)
         except ClusterError as error:
-            raise ProblemError(
-                HTTPStatus.SERVICE_UNAVAILABLE, "ledger", f"the ledger cannot be asked: {error}"
-            ) from error
+            raise _undecided(error) from error
 
     def _report(self, request: AdmissionRequest, answer: Answer, seconds: float) -> None:
         """Count and log the decision: what was decided about whom, never what the object holds."""
-        operation = request.operation if request.operation in {"CREATE", "UPDATE", "DELETE", "CONNECT"} else "other"
-        metrics.REQUESTS.labels(self._webhook, operation, answer.verdict.value).inc()
-        metrics.SECONDS.labels(self._webhook).observe(seconds)
+        operation = request.operation if request.operation in _OPERATIONS else "other"
+        self._counter(operation, answer.verdict).inc()
+        self._seconds.observe(seconds)
         for denial in answer.denials:
             metrics.REFUSALS.labels(denial.rule).inc()
-        _log.info(
+        self._log.info(
             "admission.decided",
-            webhook=self._webhook,
             verdict=answer.verdict.value,
             operation=operation,
             namespace=request.namespace,
             name=request.name,
-            rules=",".join(answer.rules),
+            rules=",".join(answer.rules) if answer.denials else "",
             dry_run=bool(request.dry_run),
             milliseconds=round(seconds * 1000, 2),
             uid=request.uid,
         )
 
-
-def deadline_seconds(scope: Scope) -> float:
-    """How long the caller waits (``?timeout=5s``), less what the way back needs."""
-    asked = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("timeout", [""])[-1]
-    seconds = _seconds(asked)
-    return (seconds if seconds is not None else DEFAULT_DEADLINE_SECONDS) * (1 - MARGIN)
-
-
-def _seconds(text: str) -> float | None:
-    """A Go duration as the API server sends it: whole seconds (``5s``); None for anything else."""
-    number = text.removesuffix("s")
-    return float(number) if text.endswith("s") and number.isascii() and number.isdigit() else None
+    def _counter(self, operation: str, verdict: Verdict) -> Counter:
+        counter = self._requests.get((operation, verdict))
+        if counter is None:
+            counter = metrics.REQUESTS.labels(self.webhook, operation, verdict.value)
+            self._requests[operation, verdict] = counter
+        return counter
 
 
-def _require_json(scope: Scope) -> None:
-    content_type = dict(scope["headers"]).get(b"content-type", b"").partition(b";")[0].strip().lower()
-    if content_type != b"application/json":
+def _content(scope: Scope) -> tuple[bytes, bytes]:
+    """The content's type and announced length."""
+    content_type, length = b"", b"0"
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            content_type = value
+        elif name == b"content-length":
+            length = value
+    return content_type, length
+
+
+def _require_json(header: bytes) -> None:
+    if header == _JSON:
+        return
+    content_type = header.partition(b";")[0].strip().lower()
+    if content_type != _JSON:
         shown = content_type.decode("latin-1") or "none"
         raise ProblemError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content-type", f"the content type must be application/json, not {shown}"
         )
 
 
-async def _read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
-    announced = dict(scope["headers"]).get(b"content-length", b"0")
-    if announced.isdigit() and int(announced) > limit:
+async def _read_body(receive: Receive, *, length: bytes, limit: int) -> bytes:
+    if length.isdigit() and int(length) > limit:
         raise _too_large(limit)
     body = bytearray()
     while True:
@@ -179,6 +203,15 @@ async def _read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
             raise _too_large(limit)
         if not message.get("more_body", False):
             return bytes(body)
+
+
+def _undecided(error: ClusterError) -> ProblemError:
+    """Nobody knows; and whether asking again helps, for whoever reads the log."""
+    is_final = isinstance(error, ApiError) and error.status < HTTPStatus.INTERNAL_SERVER_ERROR
+    if is_final and not isinstance(error, TooManyRequests):
+        text = f"the API server refuses what the webhook asks of it, now and again: {error}"
+        return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "refused", text)
+    return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "ledger", f"the ledger cannot be asked: {error}")
 
 
 def _too_large(limit: int) -> ProblemError:

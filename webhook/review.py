@@ -22,8 +22,8 @@ class GroupVersionKind(msgspec.Struct):
     kind: str = ""
 
 
-class AdmissionRequest(msgspec.Struct, rename="camel"):
-    """``request``; the objects stay bytes until the kind is known."""
+class Request(msgspec.Struct, rename="camel"):
+    """``request`` without the objects."""
 
     uid: str
     operation: str
@@ -31,17 +31,36 @@ class AdmissionRequest(msgspec.Struct, rename="camel"):
     name: str = ""
     namespace: str = ""
     sub_resource: str = ""
-    object: msgspec.Raw = msgspec.Raw(b"null")
-    old_object: msgspec.Raw = msgspec.Raw(b"null")
     dry_run: bool | None = None
 
 
-class AdmissionReview(msgspec.Struct, rename="camel"):
-    """What the API server sends."""
+class ServiceRequest(Request, rename="camel"):
+    """A request whose objects could be read as Services."""
 
+    object: ServiceObject | None = None
+    old_object: ServiceObject | None = None
+
+
+class OtherRequest(Request, rename="camel"):
+    """A request whose objects could not: they stay bytes until the kind is known."""
+
+    object: msgspec.Raw = msgspec.Raw(b"null")
+    old_object: msgspec.Raw = msgspec.Raw(b"null")
+
+
+AdmissionRequest = ServiceRequest | OtherRequest
+
+
+class _ServiceReview(msgspec.Struct, rename="camel"):
     api_version: str = ""
     kind: str = ""
-    request: AdmissionRequest | None = None
+    request: ServiceRequest | None = None
+
+
+class _OtherReview(msgspec.Struct, rename="camel"):
+    api_version: str = ""
+    kind: str = ""
+    request: OtherRequest | None = None
 
 
 class StatusCause(msgspec.Struct):
@@ -88,9 +107,11 @@ class _Reply(msgspec.Struct, rename="camel"):
     response: AdmissionResponse
 
 
-_REVIEW = msgspec.json.Decoder(AdmissionReview)
+_SERVICE_REVIEW = msgspec.json.Decoder(_ServiceReview)
+_OTHER_REVIEW = msgspec.json.Decoder(_OtherReview)
 _SERVICE = msgspec.json.Decoder(ServiceObject | None)
 _ENCODER = msgspec.json.Encoder()
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class BadReviewError(ValueError):
@@ -103,10 +124,7 @@ def parse_review(body: bytes) -> AdmissionRequest:
     Raises:
         BadReviewError: Not JSON, not a review, or of another version.
     """
-    try:
-        review = _REVIEW.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise BadReviewError(f"the body is not an {KIND}: {error}") from error
+    review = _decode(body)
     if (review.api_version, review.kind) != (API_VERSION, KIND):
         raise BadReviewError(
             f"the body must be an {KIND} of {API_VERSION}, and says kind {review.kind!r} of {review.api_version!r}"
@@ -116,15 +134,29 @@ def parse_review(body: bytes) -> AdmissionRequest:
     return review.request
 
 
-def parse_object(raw: msgspec.Raw, *, what: str) -> ServiceObject | None:
+def _decode(body: bytes) -> _ServiceReview | _OtherReview:
+    """In one go where it can be; what is no Service, or a broken one, is looked at more slowly."""
+    try:
+        return _SERVICE_REVIEW.decode(body)
+    except _UNREADABLE:
+        pass
+    try:
+        return _OTHER_REVIEW.decode(body)
+    except _UNREADABLE as error:
+        raise BadReviewError(f"the body is not an {KIND}: {error}") from error
+
+
+def parse_object(raw: ServiceObject | msgspec.Raw | None, *, what: str) -> ServiceObject | None:
     """The Service in ``object`` or ``oldObject``; None where it is null.
 
     Raises:
         BadReviewError: A field is not of the type that Kubernetes gives it.
     """
+    if not isinstance(raw, msgspec.Raw):
+        return raw
     try:
         return _SERVICE.decode(raw)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise BadReviewError(f"{what} is not a Service: {error}") from error
 
 

@@ -139,6 +139,7 @@ async def _listening(
         access_log=False,
         lifespan="off",
         server_header=False,
+        proxy_headers=False,  # the API server is asked by nobody else, and nobody is to be believed who says otherwise
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=FINISH_SECONDS,
         ssl_context_factory=certificate.serve if certificate else None,

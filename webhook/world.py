@@ -14,12 +14,14 @@ from cluster.services import ServiceCache, read_service
 from cluster.shared_vip_cache import SharedVipCache
 from cluster.shared_vips import SharedVipStore
 from sharedvip.addresses import canonical
-from sharedvip.decide import new_denials
+from sharedvip.decide import decide, new_denials
 from sharedvip.holders import address_holders
 from sharedvip.ledger import GRACE, Claim, Ledger, Member, confirmed_claims, group_of, member_of
 from sharedvip.model import AddressHolder, Denial, GroupName, Policy, ServiceName, ServiceView, Situation
 from sharedvip.parse import shared_values, static_address
 
+PATIENCE_SECONDS = 1.0
+"""How long to wait for what is on its way: a create takes some 10 ms from its claim to the watch."""
 _LOOKS_AT_ONCE = 16
 
 
@@ -30,6 +32,8 @@ class Asked:
     candidate: ServiceView
     old: ServiceView | None
     is_dry_run: bool = False
+    patience_seconds: float = PATIENCE_SECONDS
+    """How long it may wait for others: less where its caller is in a hurry, or the refusal would come too late."""
 
     @property
     def group(self) -> GroupName:
@@ -45,6 +49,14 @@ class View:
     services: tuple[ServiceView, ...]
     holders: tuple[AddressHolder, ...]
     policy: Policy
+    is_live: bool = False
+    """Whether all that speaks against the candidate was looked at live."""
+    is_forcing: bool = False
+    """Whether a claim may take over what it meets: only what no member owns was in the way."""
+
+    def is_as(self, other: "View") -> bool:
+        """Whether nothing was told of the group since the other; by identity, as records are never changed."""
+        return self.ledger is other.ledger and self.services is other.services and self.holders == other.holders
 
     def situation(self, asked: Asked) -> Situation:
         """What the rules look at."""
@@ -71,8 +83,8 @@ class Look:
     """Without what is stale."""
     stale: tuple[Claim, ...] = ()
     """Claims in the way of which nothing will ever come: their Service is gone, or never came within the grace."""
-    namesake: ServiceView | None = None
-    """Another Service of the candidate's name, that is there."""
+    stored: ServiceView | None = None
+    """The Service of the candidate's name, if one is there."""
 
 
 class World:
@@ -117,6 +129,10 @@ class World:
         group = asked.group
         return View(self._ledgers.get(group), self._services.members(group), self._holders(asked), self._policy)
 
+    def alone(self) -> View:
+        """A group of which nothing is known: all that a candidate meets that cannot join one."""
+        return View(None, (), (), self._policy)
+
     def namesake(self, asked: Asked) -> ServiceView | None:
         """Another incarnation of the candidate, by the cache."""
         there = self._services.get(asked.candidate.name)
@@ -144,31 +160,24 @@ class World:
             for task in tasks:
                 task.cancel()
 
-    async def look(self, asked: Asked, denials: Iterable[Denial]) -> Look:
-        """All that may stand in the way, live.
-
-        Args:
-            asked: The request.
-            denials: What the rules said last: the Services they name are looked at too.
+    async def look(self, asked: Asked) -> Look:
+        """All that may stand in the way, live: no Service is named in a refusal before it was looked at.
 
         Raises:
             ClusterError: The API server could not be asked.
         """
-        ledger = await self.ledger(asked.group)
+        ledger, holders = await self.ledger(asked.group), await self._holders_now(asked)
         in_the_way = _in_the_way(asked, ledger)
-        names = {asked.candidate.name.name, *(claim.service for claim in in_the_way)}
-        names.update(peer for denial in denials for peer in denial.peers)
-        live = await self._services_now(ServiceName(asked.group.namespace, name) for name in names)
-        view = View(
-            ledger, _merged(self._services.members(asked.group), live), await self._holders_now(asked), self._policy
-        )
-        stale = tuple(claim for claim in in_the_way if self._is_stale(claim, ledger, live))
-        own = live[asked.candidate.name]
-        return Look(
-            replace(view, ledger=_without(ledger, stale)),
-            stale,
-            own if own is not None and own.uid != asked.candidate.uid else None,
-        )
+        wanted = {asked.candidate.name, *(ServiceName(asked.group.namespace, claim.service) for claim in in_the_way)}
+        live: dict[ServiceName, ServiceView | None] = {}
+        while True:
+            live |= await self._services_now(wanted - live.keys())
+            stale = tuple(claim for claim in in_the_way if self._is_stale(claim, ledger, live))
+            services = _merged(self._services.members(asked.group), live)
+            view = View(_without(ledger, stale), services, holders, self._policy, is_live=True)
+            wanted |= _named(asked, view)
+            if wanted <= live.keys():
+                return Look(view, stale, live[asked.candidate.name])
 
     def _is_stale(self, claim: Claim, ledger: Ledger | None, live: Mapping[ServiceName, ServiceView | None]) -> bool:
         if ledger is None:
@@ -223,6 +232,12 @@ def _in_the_way(asked: Asked, ledger: Ledger | None) -> tuple[Claim, ...]:
     if ledger.shared != wanted or wanted.static_address not in {"", ledger.vip}:
         return tuple(others)
     return tuple(claim for claim in others if claim.listener in asked.candidate.listeners)
+
+
+def _named(asked: Asked, view: View) -> set[ServiceName]:
+    """The Services that the rules would name, for old violations too."""
+    denials = decide(asked.candidate, view.situation(asked))
+    return {ServiceName(asked.group.namespace, peer) for denial in denials for peer in denial.peers}
 
 
 def _merged(cached: Iterable[ServiceView], live: Mapping[ServiceName, ServiceView | None]) -> tuple[ServiceView, ...]:

@@ -107,7 +107,9 @@ def test_an_address_of_another_manager_stays(connection: Connection) -> None:
     async def story(api: KubernetesApi) -> None:
         assert await say(api, web) == (FieldConflict(".status.loadBalancer.ingress", "ako"),)
         assert status(connection)["loadBalancer"] == theirs
-        assert [c["type"] for c in status(connection)["conditions"]] == ["sharedvip.dev/Ready"]
+        (said,) = status(connection)["conditions"]
+        assert (said["type"], said["status"], said["reason"]) == ("sharedvip.dev/Ready", "False", "StatusOwnedByOther")
+        assert "served on 10.0.0.1, but status.loadBalancer belongs to 'ako'" in said["message"]
         await withdraw(api, web)
         assert status(connection) == {"loadBalancer": theirs}
 

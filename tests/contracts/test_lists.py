@@ -130,6 +130,60 @@ def test_a_checksum_and_markers_come_back_as_they_were_sent(client: Client, cont
     assert shown.items() >= {"cloud_config_cksum": "123", "service_metadata": "{}", "markers": MARKERS}.items()
 
 
+def test_defaults_are_left_out_when_asked(client: Client, controller: Site) -> None:
+    """``skip_default``: what was set stays."""
+    made = client.made("pool", pool(controller, description="x"))
+    whole = client.get(f"pool?name={made['name']}").results[0]
+    short = client.get(f"pool?name={made['name']}&skip_default=true").results[0]
+
+    assert {"enabled", "default_server_port"} <= set(whole)
+    assert not {"enabled", "default_server_port"} & set(short)
+    assert short["description"] == "x"
+    assert short["servers"][0]["ip"]["addr"] == whole["servers"][0]["ip"]["addr"]
+
+
+def test_the_runtime_is_joined_when_asked(client: Client, controller: Site) -> None:
+    """``join_subresources``, on a list and on one object."""
+    made = client.made("pool", pool(controller))
+
+    assert "runtime" not in client.read(made)
+    assert client.get(f"{path_of(made)}?join_subresources=runtime").body["runtime"]["oper_status"]
+    assert client.get(f"pool?name={made['name']}&join_subresources=runtime").results[0]["runtime"]["oper_status"]
+
+
+def test_a_limit_cuts_the_list(client: Client, controller: Site) -> None:
+    """``limit_by``, before the pages."""
+    owner = unique("owner")
+    for _ in range(3):
+        client.made("pool", pool(controller, created_by=owner))
+
+    assert len(client.get(f"pool?created_by={owner}&limit_by=2&page_size=100").results) == 2
+
+
+def test_inventories_have_pages(client: Client, controller: Site) -> None:
+    """Like lists, each object once."""
+    names = {client.made("pool", pool(controller))["name"] for _ in range(3)}
+    seen: list[str] = []
+    path = f"pool-inventory?name.in={','.join(names)}&page_size=2"
+    while path:
+        body = client.get(path).body
+        seen += [item["config"]["name"] for item in body["results"]]
+        path = str(body.get("next", "")).partition("/api/")[2]
+
+    assert sorted(seen) == sorted(names)
+
+
+def test_a_name_is_found_in_all_tenants(client: Client, admin: Client, controller: Site) -> None:
+    """``X-Avi-Tenant: *`` with ``name`` and with ``name.in``."""
+    body = pool(controller)
+    client.made("pool", body)
+    everyone = admin.within("*")
+
+    assert everyone.get(f"pool?name={body['name']}").names == [body["name"]]
+    assert everyone.get(f"pool?name.in=nowhere,{body['name']}").names == [body["name"]]
+    assert admin.within("admin").get(f"pool?name={body['name']}").names == []
+
+
 def test_akos_boot_requests_are_answered(client: Client, controller: Site) -> None:
     """Each as ako.md 6.1 lists it, with what AKO reads from the answer."""
     cloud = client.get(f"cloud/?include_name&name={controller.cloud}")

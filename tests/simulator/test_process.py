@@ -69,6 +69,31 @@ def test_it_serves_until_it_is_told_to_end(ending: signal.Signals, tmp_path: Pat
     assert sorted(path.name for path in directory.iterdir()) == ["ca.crt", "tls.crt", "tls.key"]
 
 
+def test_its_flags_make_it_as_strict_as_a_real_one(tmp_path: Path) -> None:
+    """Rate limit, lock-out, nodes, placement: each shows where a Controller shows it."""
+    directory = tmp_path / "avi"
+    strict = "--requests-per-second=32 --request-burst=40 --login-failures=1 --nodes=3 --placement-seconds=600"
+    with process(directory, *strict.split(), "--name-release-seconds=600") as started:
+        first_line(started)
+        told: Document = json.loads((directory / "avi.json").read_text())
+        send = Https(told["url"], verify=told["ca"])
+        client = Client(send, told["url"])
+        client.login("admin", WORDS)
+        limit = client.get("controllerproperties").body
+        nodes = client.get("cluster").body["nodes"]
+        made = client.made("pool", {"name": "p"})
+        gone = client.delete(f"pool/{made['uuid']}").status
+        again = client.post("pool", {"name": "p"}).status
+        vs = client.made("virtualservice", {"name": "v", "services": []})
+        state = client.get(f"virtualservice/{vs['uuid']}/runtime").body["oper_status"]["state"]
+        client.login("admin", "wrong")
+        locked = client.login("admin", WORDS).status
+        send.close()
+
+    assert (limit["portal_request_rate_limit"], limit["portal_request_burst_limit"]) == (32, 40)
+    assert (len(nodes), gone, again, state, locked) == (3, 204, 409, "OPER_CREATING", 401)
+
+
 def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
     """Status 1 and one line."""
     with socket.socket() as taken:
@@ -83,7 +108,12 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "status"),
-    [(("--subnet", "net1"), 2), (("--subnet", "net1=10.0.0.0/24,10.1.0.1-10.1.0.2"), 1), (("--version", "x"), 1)],
+    [
+        (("--subnet", "net1"), 2),
+        (("--subnet", "net1=10.0.0.0/24,10.1.0.1-10.1.0.2"), 1),
+        (("--version", "x"), 1),
+        (("--licence-tier", "X"), 2),
+    ],
 )
 def test_wrong_arguments_are_told(arguments: tuple[str, ...], status: int, tmp_path: Path) -> None:
     """Without a traceback."""

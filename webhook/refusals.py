@@ -1,0 +1,76 @@
+"""What admission refuses although no rule of the core speaks: what the ledger itself says no to; it never looks it up.
+
+The rules compare a Service with its group. Here are the words for what is found out only by writing: somebody is
+writing too, another group holds the address, a value does not fit into a ``SharedVIP``.
+"""
+
+from typing import Final
+
+from cluster.errors import Cause, Invalid
+from cluster.shared_vips import ClaimRefused, LedgerIsLeaving
+from sharedvip.annotations import INFRA_SETTING, L4_RULE
+from sharedvip.model import AddressHolder, Denial, Group, Situation
+from sharedvip.parse import CLASS_FIELD, SHARING_KEY_FIELD, annotation_field, static_address_field
+from sharedvip.rules import (
+    class_mismatch,
+    duplicate_port,
+    infra_mismatch,
+    static_address_invalid,
+    static_address_taken,
+)
+from sharedvip.wording import quoted, services
+from webhook.world import Asked
+
+_AGAIN: Final = "try again in a moment"
+_FIELDS: Final = {
+    "spec.loadBalancerClass": (class_mismatch.ID, CLASS_FIELD),
+    "spec.infraSetting": (infra_mismatch.ID, annotation_field(INFRA_SETTING)),
+    "spec.l4Rule": (infra_mismatch.ID, annotation_field(L4_RULE)),
+}
+"""A field of the ledger: the rule and the field of the Service that it comes from."""
+_ADDRESS_FIELDS: Final = frozenset({"spec.staticAddress", "metadata.name"})
+"""Of the ledger, and of the ``IPAddress`` that is the lock."""
+
+
+def on_its_way(asked: Asked, lost_to: ClaimRefused | LedgerIsLeaving) -> Denial:
+    """What the rules have no word for, as it is over in a moment."""
+    vip = f"shared VIP {quoted(asked.group.key)}"
+    if isinstance(lost_to, LedgerIsLeaving):
+        return _denial(SHARING_KEY_FIELD, f"{vip} is being deleted", subject=asked.group.key)
+    own = asked.candidate.name.name
+    # A field manager is a Service's name and its uid; a Service's name has no dot.
+    others = {conflict.manager.partition(".")[0] for conflict in lost_to.conflicts} - {own, ""}
+    if not others:
+        return _denial("metadata.name", f"another request for Service {quoted(own)} is under way on {vip}", subject=own)
+    problem = f"{services(others, one='is', many='are')} being changed right now on {vip}"
+    return _denial(SHARING_KEY_FIELD, problem, subject=asked.group.key)
+
+
+def taken(asked: Asked, holder: AddressHolder) -> tuple[Denial, ...]:
+    """The lock on its address is another's."""
+    return static_address_taken.check(asked.candidate, Situation(Group(asked.group), (holder,)))
+
+
+def unfit(asked: Asked, error: Invalid) -> tuple[Denial, ...]:
+    """A value that a ``SharedVIP`` cannot hold: trying again would not help, so it is a refusal."""
+    # Beside the field at fault stands what could not be checked because of it.
+    known = [cause for cause in error.causes if cause.field in _FIELDS or cause.field in _ADDRESS_FIELDS]
+    causes = known or error.causes[:1] or (Cause("", "", error.message),)
+    return tuple(_unfit(asked, cause.field, message=cause.message) for cause in causes)
+
+
+def _unfit(asked: Asked, field: str, *, message: str) -> Denial:
+    by_address = (static_address_invalid.ID, static_address_field(asked.candidate))
+    other = _FIELDS.get(field, (duplicate_port.ID, "spec.ports"))
+    rule, path = by_address if field in _ADDRESS_FIELDS else other
+    return Denial(
+        rule=rule,
+        field=path,
+        problem=f"cannot be recorded for shared VIP {quoted(asked.group.key)}: {message}",
+        remedy="must be changed to a value that fits",
+        subject=path,
+    )
+
+
+def _denial(field: str, problem: str, *, subject: str) -> Denial:
+    return Denial(rule=duplicate_port.ID, field=field, problem=problem, remedy=_AGAIN, subject=subject)
