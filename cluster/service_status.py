@@ -1,5 +1,6 @@
 """What a Service's status says of its VIP, by server-side apply; it never takes a field that another manager owns."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote
@@ -14,6 +15,9 @@ from sharedvip.annotations import READY_CONDITION
 from sharedvip.model import ServiceName, ServiceView
 
 FIELD_MANAGER: Final = "sharedvip-reconciler"
+
+OWNED_BY_OTHER: Final = "StatusOwnedByOther"
+"""The reason of who is served, and whose status another manager keeps."""
 
 _MESSAGE_LIMIT: Final = 32768
 """Source: ``metav1.Condition``, maxLength of message."""
@@ -59,7 +63,7 @@ async def publish(
 
     Returns:
         None as a rule. Otherwise the fields that another manager owns: ``status.loadBalancer`` was left to it, and
-        only our condition was written.
+        our condition says that the Service is not ready: what users see there is not where it is served.
 
     Raises:
         ClusterError: The API server refused or could not be asked.
@@ -67,7 +71,27 @@ async def publish(
     stored = await _read(api, service)
     if stored is None:
         return ()
-    condition = {
+    condition = _condition(stored, ready=ready, reason=reason, message=message, now=now)
+    ingress = {"loadBalancer": {"ingress": [{"ip": vip, "ipMode": "VIP"}]}} if vip else {}
+    conflicts = await _apply(api, service, status={**ingress, "conditions": [condition]})
+    if conflicts:
+        message = owned_by_other(conflicts, vip=vip)
+        condition = _condition(stored, ready=False, reason=OWNED_BY_OTHER, message=message, now=now)
+        await _apply(api, service, status={"conditions": [condition]})
+    return conflicts
+
+
+def owned_by_other(conflicts: Iterable[FieldConflict], *, vip: str) -> str:
+    """What to tell people of an address that is not ours to write."""
+    owners = ", ".join(sorted({f"'{conflict.manager}'" for conflict in conflicts}))
+    return (
+        f"served on {vip}, but status.loadBalancer belongs to {owners} and is left as it is; "
+        "once nothing else writes it, clear it there ('kubectl edit service --subresource=status')"
+    )
+
+
+def _condition(stored: _Service, *, ready: bool, reason: str, message: str, now: datetime) -> dict[str, object]:
+    return {
         "type": READY_CONDITION,
         "status": str(ready),
         "reason": reason,
@@ -75,11 +99,6 @@ async def publish(
         "lastTransitionTime": _since(stored, ready=ready, now=now),
         "observedGeneration": stored.metadata.generation,
     }
-    ingress = {"loadBalancer": {"ingress": [{"ip": vip, "ipMode": "VIP"}]}} if vip else {}
-    conflicts = await _apply(api, service, status={**ingress, "conditions": [condition]})
-    if conflicts:
-        await _apply(api, service, status={"conditions": [condition]})
-    return conflicts
 
 
 async def withdraw(api: KubernetesApi, service: ServiceView) -> None:
