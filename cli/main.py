@@ -1,4 +1,4 @@
-"""``sharedvip webhook|reconciler|certs|simulator|demo``: reads the words of a command and hands them on.
+"""``sharedvip webhook|reconciler|certs|simulator|demo|groups``: reads the words of a command and hands them on.
 
 Commands import what they run when they run: ``sharedvip --help`` must not wait for the Kubernetes client.
 """
@@ -175,6 +175,23 @@ def demo(
     from cli.demo.story import tell  # noqa: PLC0415 - likewise
 
     sys.exit(tell(webhooks=webhooks) if keep is None else keep_running(keep, webhooks=webhooks))
+
+
+@app.command()
+def groups(
+    *,
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Of the groups (default: all namespaces).")] = "",
+    output: Annotated[str, typer.Option("--output", "-o", help="text or json (default text).")] = "text",
+    kubeconfig: Annotated[
+        Path | None, typer.Option(envvar="KUBECONFIG", help="Without it: ~/.kube/config, or the pod's service account.")
+    ] = None,
+) -> None:
+    """Print every group as a tree: VIP, listeners, Services, servers, and who was refused."""
+    from cli.groups import Output, show  # noqa: PLC0415 - see the module's docstring
+
+    if output not in set(Output):
+        raise typer.BadParameter(f"{output!r} must be one of {', '.join(Output)}", param_hint="--output")
+    _run(show(namespace=namespace, output=Output(output), kubeconfig=kubeconfig))
 
 
 def main() -> None:

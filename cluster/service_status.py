@@ -38,7 +38,7 @@ class _Service(msgspec.Struct):
     status: _Status = msgspec.field(default_factory=_Status)
 
 
-async def publish(
+async def publish(  # noqa: PLR0913 - all keyword-only but the first two, each a field of the status
     api: KubernetesApi,
     service: ServiceView,
     *,
@@ -47,6 +47,8 @@ async def publish(
     reason: str,
     message: str,
     now: datetime,
+    hostname: str = "",
+    further_vips: tuple[str, ...] = (),
 ) -> tuple[FieldConflict, ...]:
     """Say that a Service is, or is not, served on a VIP; nothing happens where the Service is gone.
 
@@ -60,6 +62,8 @@ async def publish(
         reason: CamelCase, for machines.
         message: For people.
         now: UTC.
+        hostname: A name with a DNS record for the VIP, "" for none.
+        further_vips: The VIP's addresses besides the first.
 
     Returns:
         None as a rule. Otherwise the fields that another manager owns: ``status.loadBalancer`` was left to it, and
@@ -72,7 +76,9 @@ async def publish(
     if stored is None:
         return ()
     condition = _condition(stored, ready=ready, reason=reason, message=message, now=now)
-    ingress = {"loadBalancer": {"ingress": [{"ip": vip, "ipMode": "VIP"}]}} if vip else {}
+    name = {"hostname": hostname} if hostname else {}
+    entries = [{"ip": address, "ipMode": "VIP", **name} for address in (vip, *further_vips)]
+    ingress = {"loadBalancer": {"ingress": entries}} if vip else {}
     conflicts = await _apply(api, service, status={**ingress, "conditions": [condition]})
     if conflicts:
         message = owned_by_other(conflicts, vip=vip)

@@ -44,8 +44,10 @@ class Owned:
 class AviObjects:
     """The objects of one cluster in one cloud."""
 
-    def __init__(self, client: AviClient, *, cluster: str, cloud: str) -> None:
+    def __init__(self, client: AviClient, *, cluster: str, cloud: str, has_tenants: bool = False) -> None:
+        """Look in one tenant, or in all (``has_tenants``)."""
         self._client: Final = client
+        self._tenant: Final = "*" if has_tenants else ""
         self._cluster: Final = cluster
         self._cloud: Final = cloud
 
@@ -53,6 +55,22 @@ class AviObjects:
         """``default_license_tier``: it decides which network profiles may be used."""
         reply = await self._client.request(AviRequest("GET", "systemconfiguration"))
         return text_in(_document(reply.body), "default_license_tier")
+
+    async def domains(self) -> tuple[str, ...]:
+        """The DNS domains of the cloud, none where it has no DNS profile: 1 call or 2 (``ako.md`` 6.1, no. 6 and 11).
+
+        Raises:
+            AviError: The Controller refused or could not be asked, or does not know the cloud.
+        """
+        params = {"name": self._cloud, **_ASK_NAMES}
+        reply = await self._client.request(AviRequest("GET", "cloud", params))
+        cloud = next(iter(objects_in(_document(reply.body), "results")), None)
+        if cloud is None or not text_in(cloud, "dns_provider_ref"):
+            return ()
+        params = {"cloud_uuid": text_in(cloud, "uuid")}
+        reply = await self._client.request(AviRequest("GET", "ipamdnsproviderprofiledomainlist", params))
+        told = _document(reply.body).get("domains")
+        return tuple(str(domain) for domain in told) if isinstance(told, list | tuple) else ()
 
     async def list_ours(self) -> dict[GroupName, ObservedGroup]:
         """Everything of ours, by group: 4 calls and a page for each further 200 objects of a type."""
@@ -75,14 +93,12 @@ class AviObjects:
         """Do one call of a plan; the objects that the answer shows, none for a DELETE.
 
         Raises:
-            AviError: One of ``avi_errors``. A DELETE of what is gone already has done its work.
+            AviError: One of ``avi_errors``.
         """
-        try:
-            reply = await self._client.request(AviRequest(call.method, call.path, _params(call), call.body or None))
-        except AviNotFound:
-            if call.method == "DELETE":
-                return ()
-            raise
+        tenant = call.tenant if self._tenant else ""
+        request = AviRequest(call.method, call.path, _params(call), call.body or None, tenant)
+        # A 404 to a DELETE is no proof that its work is done (a proxy, an upgrade): whoever called looks it up.
+        reply = await self._client.request(request)
         if call.method == "DELETE" or reply.status == HTTPStatus.NO_CONTENT:
             return ()
         shown = tuple(self._owned(document) for document in _documents(reply.body))
@@ -124,7 +140,7 @@ class AviObjects:
 
     async def _page(self, kind: ObjectType, params: Mapping[str, str], *, is_first: bool) -> JsonObject:
         try:
-            reply = await self._client.request(AviRequest("GET", kind, params))
+            reply = await self._client.request(AviRequest("GET", kind, params, tenant=self._tenant))
         except AviNotFound:
             # A page beyond the last, when objects went away between two pages (avi.md 2.4).
             if is_first:

@@ -23,15 +23,21 @@ class AviSide:
     Args:
         objects: Our objects on the Controller.
         has_macro: Whether the Controller takes macro calls.
+        has_names: Whether members may have DNS names, so that the cloud's domains matter.
     """
 
-    def __init__(self, objects: AviObjects, *, has_macro: bool = True) -> None:
+    def __init__(self, objects: AviObjects, *, has_macro: bool = True, has_names: bool = False) -> None:
         self._objects: Final = objects
+        self._has_names: Final = has_names
         self.has_macro: Final = has_macro
         self.view: Final = AviView()
         self.applier: Final = Applier(objects, self.view)
         self.licence_tier = ""
         """``default_license_tier``; "" before the first read."""
+        self.domains: tuple[str, ...] = ()
+        """Of the cloud's DNS; none before the first read."""
+        self.drifted: set[GroupName] = set()
+        """Groups that somebody else changed, and that were not repaired yet."""
         self._unknown: AviError | None = AviUnreachable("nobody asked it yet")
 
     @property
@@ -40,14 +46,16 @@ class AviSide:
         return self._unknown
 
     async def read(self) -> tuple[GroupName, ...]:
-        """Read the licence and all our objects: 5 calls and pages; the groups that are not as they were known, sorted.
+        """Read the licence, DNS domains and all our objects in 5 to 7 calls and pages; the groups that changed, sorted.
 
         Raises:
             AviError: The Controller refused or could not be asked; what was known before stays.
         """
         mark = self.view.mark()
         try:
-            tier, listed = await asyncio.gather(self._objects.licence_tier(), self._objects.list_ours())
+            tier, domains, listed = await asyncio.gather(
+                self._objects.licence_tier(), self._domains(), self._objects.list_ours()
+            )
         except AviError as error:
             if self._unknown is not None:
                 self._unknown = error
@@ -56,6 +64,10 @@ class AviSide:
         if self._unknown is not None:
             _log.info("avi.known", groups=len(self.view.groups()), licence_tier=tier)
         elif changed:
+            self.drifted.update(changed)
             _log.warning("avi.drift", groups=[f"{group.namespace}/{group.key}" for group in changed])
-        self.licence_tier, self._unknown = tier, None
+        self.licence_tier, self.domains, self._unknown = tier, domains, None
         return changed
+
+    async def _domains(self) -> tuple[str, ...]:
+        return await self._objects.domains() if self._has_names else ()

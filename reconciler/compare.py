@@ -6,7 +6,7 @@ What the Controller added by itself never counts. That a field is no longer want
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from reconciler.graph import Json, JsonObject, referred_name
+from reconciler.graph import Json, JsonObject, referred_name, referred_uuid
 
 _NOTHING: tuple[Json, ...] = (None, "", [], ())
 
@@ -28,7 +28,9 @@ def _is_as(wanted: Json, there: Json, field: str, names: Mapping[str, str]) -> b
     if _is_list(wanted):
         return _are_as(cast("Sequence[Json]", wanted), there, field, names)
     if field.endswith(("_ref", "_refs")) and isinstance(wanted, str) and isinstance(there, str):
-        return referred_name(wanted, names) == referred_name(there, names)
+        # One of them may name a uuid that nobody here knows by name.
+        uuid = referred_uuid(wanted)
+        return referred_name(wanted, names) == referred_name(there, names) or uuid == referred_uuid(there) != ""
     return wanted == there
 
 

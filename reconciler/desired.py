@@ -6,17 +6,28 @@ Source of the shapes: ``ako.md`` 2.2 and 2.3, AKO's graph for a shared VIP in Cl
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple
 
+from cluster.ako_resources import L4Rule
+from reconciler.backends import Backends, pool_servers, server_families
 from reconciler.graph import AviObject, GroupGraph, Json, JsonObject, ObjectType, reference
+from reconciler.l4_rules import pool_fields, virtual_service_fields
 from reconciler.names import ObjectName, created_by
-from reconciler.profiles import APPLICATION_PROFILE, health_monitor, network_profile, override
-from reconciler.servers import Slice, servers
-from reconciler.settings import ReconcilerSettings, VipNetwork
+from reconciler.networks import NodeNetwork, VipNetwork
+from reconciler.placement import Placement, placement
+from reconciler.profiles import APPLICATION_PROFILE, has_overrides, health_monitor, network_profile, override
+from reconciler.servers import Slice
+from reconciler.settings import ReconcilerSettings
 from sharedvip.addresses import family_of, parse_address
 from sharedvip.model import GroupName, Listener, ServiceName, ServicePort, ServiceView
+
+UNHASHED: Final[Mapping[ObjectType, frozenset[str]]] = {
+    "pool": frozenset({"servers", "markers"}),
+    "vsvip": frozenset({"vip"}),
+}
+"""What an object's own hash leaves out: a VIP stays as it is; a pool's servers, and whose they are, move by a PATCH."""
 
 
 class Serving(NamedTuple):
@@ -38,13 +49,28 @@ class Observation:
     slices: Mapping[ServiceName, tuple[Slice, ...]] | None = None
     licence_tier: str = "ENTERPRISE"
     """``default_license_tier`` of ``/api/systemconfiguration``."""
+    backends: Backends = field(default_factory=Backends)
+    """Nodes and the ports on them; the slices are in ``slices``."""
+    placement: Placement | None = None
+    """None: as the settings say."""
+    l4_rule: L4Rule | None = None
+    host_names: Mapping[ServiceName, tuple[str, ...]] = field(default_factory=dict[ServiceName, tuple[str, ...]])
+    """The DNS names of each member; none where the cloud has no DNS."""
+    unserved: Mapping[ServiceName, str] = field(default_factory=dict[ServiceName, str])
+    """Why listeners of a member are not in ``serving`` though it may have them."""
+    waits_for: str = ""
+    """What the group needs before anything can be built; "" as a rule."""
+    is_selected: bool = True
+    """Whether the operator wants groups of this namespace built."""
+    notes: tuple[str, ...] = ()
+    """What of the members' and the operator's wishes is not followed, and why."""
 
 
 def desired(observation: Observation, settings: ReconcilerSettings) -> GroupGraph | None:
     """The group's graph, None for a group that serves nothing. Every order in it is fixed."""
     if not observation.serving:
         return None
-    draft = _Draft(observation, settings)
+    draft = _Draft(observation, settings, observation.placement or placement(settings))
     return GroupGraph(
         vsvip=draft.vsvip(),
         pools={listener: draft.pool(listener) for listener in draft.listeners},
@@ -72,6 +98,7 @@ def _marker(key: str, value: str) -> JsonObject:
 class _Draft:
     observation: Observation
     settings: ReconcilerSettings
+    place: Placement
 
     @property
     def name(self) -> str:
@@ -87,13 +114,15 @@ class _Draft:
     @property
     def _where(self) -> dict[str, Json]:
         return {
-            "tenant_ref": reference("tenant", self.settings.avi_tenant),
-            "cloud_ref": reference("cloud", self.settings.avi_cloud),
+            "tenant_ref": reference("tenant", self.place.tenant),
+            "cloud_ref": reference("cloud", self.place.cloud),
         }
 
-    @property
-    def _vrf(self) -> str:
-        return reference("vrfcontext", self.settings.avi_vrf)
+    def _routing(self, field: str) -> dict[str, Json]:
+        """The VRF in a field, or the T1 in its place; a virtual service (no field) has no T1 (``ako.md`` 2.2)."""
+        if self.place.t1_lr:
+            return {"tier1_lr": self.place.t1_lr} if field else {}
+        return {field or "vrf_context_ref": reference("vrfcontext", self.place.vrf)} if self.place.vrf else {}
 
     @property
     def _markers(self) -> list[JsonObject]:
@@ -112,19 +141,34 @@ class _Draft:
         body: dict[str, Json] = {
             "name": self.name,
             **self._where,
-            "vrf_context_ref": self._vrf,
+            **self._routing("vrf_context_ref"),
             "east_west_placement": False,
             "vip": [self._vip()],
             # A VsVip has no created_by (avi.md 3).
             "markers": [*self._markers, _marker("created_by", self._owner)],
         }
+        if names := sorted({name for each in self.observation.host_names.values() for name in each}):
+            body["dns_info"] = [{"fqdn": name} for name in names]
+        if self.place.bgp_peer_labels:
+            body["bgp_peer_labels"] = list(self.place.bgp_peer_labels)
         return self._sealed("vsvip", body, "vsvip_cloud_config_cksum")
+
+    @property
+    def _families(self) -> tuple[str, ...]:
+        """Of the VIP: the network's, and a static address's own in any case."""
+        address = parse_address(self.observation.static_address)
+        families = self.place.families
+        return families if address is None or family_of(address) in families else (family_of(address),)
 
     def _vip(self) -> JsonObject:
         vip: dict[str, Json] = {"vip_id": "0", "auto_allocate_ip": True, **self._preferred()}
+        if (kind := _ALLOCATION[self._families]) != "V4_ONLY":
+            vip["auto_allocate_ip_type"] = kind
+        if self.place.has_public_ip:
+            vip["auto_allocate_floating_ip"] = True
         # Source: AKO uses the first network everywhere but on AWS (ako.md 8).
-        if self.settings.avi_vip_networks:
-            vip["ipam_network_subnet"] = _subnet(self.settings.avi_vip_networks[0])
+        if self.place.vip_networks:
+            vip["ipam_network_subnet"] = _subnet(self.place.vip_networks[0])
         return vip
 
     def _preferred(self) -> dict[str, Json]:
@@ -132,25 +176,32 @@ class _Draft:
         if address is None:
             return {}
         value: JsonObject = {"addr": str(address), "type": f"V{address.version}"}
-        is_v6 = address.version == 6  # noqa: PLR2004 - the version of the protocol
-        return {"ip6_address": value, "auto_allocate_ip_type": "V6_ONLY"} if is_v6 else {"ip_address": value}
+        return {"ip_address" if family_of(address) == "IPv4" else "ip6_address": value}
 
     def pool(self, listener: Listener) -> AviObject:
-        service, port = self.observation.serving[listener]
-        address = parse_address(self.observation.static_address)
-        slices = (self.observation.slices or {}).get(service.name, ())
+        service, _ = self.observation.serving[listener]
         body: dict[str, Json] = {
             "name": self.pool_name(listener),
             **self._where,
-            "vrf_ref": self._vrf,
+            **self._routing("vrf_ref"),
             "created_by": self._owner,
             "graceful_disable_timeout": 1,
             "sni_enabled": False,
             "health_monitor_refs": [reference("healthmonitor", health_monitor(listener))],
-            "servers": servers(port, slices, family=family_of(address) if address else "IPv4"),
+            "servers": self._servers(listener),
             "markers": self._pool_markers(service.name.name, listener),
         }
+        if networks := list(_placement_networks(self.place.node_networks)):
+            body["placement_networks"] = networks
+        if self.observation.l4_rule:
+            body |= pool_fields(self.observation.l4_rule, listener)
         return self._sealed("pool", body, "cloud_config_cksum")
+
+    def _servers(self, listener: Listener) -> tuple[JsonObject, ...]:
+        service, port = self.observation.serving[listener]
+        backends = replace(self.observation.backends, slices=self.observation.slices or {})
+        families = server_families(service, vip=self._families, setting=self.settings.ip_family)
+        return pool_servers(service, port, backends, kind=self.settings.service_type, families=families)
 
     def _pool_markers(self, service: str, listener: Listener) -> list[JsonObject]:
         clustername, namespace, gateway = self._markers
@@ -173,13 +224,14 @@ class _Draft:
         return AviObject("l4policyset", self.name, {**body, "markers": markers})
 
     def _rule(self, index: int, listener: Listener) -> JsonObject:
+        match: dict[str, Json] = {"port": {"match_criteria": "IS_IN", "ports": [listener.port]}}
+        if has_overrides(self.observation.licence_tier):
+            # Without the licence there is one protocol (``licence.licensed``), and the port tells enough.
+            match["protocol"] = {"match_criteria": "IS_IN", "protocol": f"PROTOCOL_{listener.protocol}"}
         return {
             "index": index,
             "name": rule_name(listener),
-            "match": {
-                "port": {"match_criteria": "IS_IN", "ports": [listener.port]},
-                "protocol": {"match_criteria": "IS_IN", "protocol": f"PROTOCOL_{listener.protocol}"},
-            },
+            "match": match,
             "action": {
                 "select_pool": {
                     "action_type": "L4_RULE_ACTION_SELECT_POOL",
@@ -193,8 +245,8 @@ class _Draft:
         body: dict[str, Json] = {
             "name": self.name,
             **self._where,
-            "se_group_ref": reference("serviceenginegroup", self.settings.avi_se_group),
-            "vrf_context_ref": self._vrf,
+            "se_group_ref": reference("serviceenginegroup", self.place.se_group),
+            **self._routing(""),
             "vsvip_ref": reference("vsvip", self.name),
             "application_profile_ref": reference("applicationprofile", APPLICATION_PROFILE),
             "network_profile_ref": reference("networkprofile", profile),
@@ -204,6 +256,10 @@ class _Draft:
             "l4_policies": [{"index": 0, "l4_policy_set_ref": reference("l4policyset", self.name)}],
             "markers": self._markers,
         }
+        if self.place.enable_rhi:
+            body["enable_rhi"] = True
+        if self.observation.l4_rule:
+            body |= virtual_service_fields(self.observation.l4_rule)
         return self._sealed("virtualservice", body, "cloud_config_cksum")
 
     def _service(self, listener: Listener) -> JsonObject:
@@ -219,13 +275,42 @@ class _Draft:
         return service
 
     def _sealed(self, kind: ObjectType, body: dict[str, Json], checksum: str) -> AviObject:
-        return AviObject(kind, str(body["name"]), {**body, checksum: content_hash(body)})
+        hashed = {key: value for key, value in body.items() if key not in UNHASHED.get(kind, ())}
+        return AviObject(kind, str(body["name"]), {**body, checksum: content_hash(hashed)})
+
+
+_ALLOCATION: Final[Mapping[tuple[str, ...], str]] = {
+    ("IPv4",): "V4_ONLY",
+    ("IPv6",): "V6_ONLY",
+    ("IPv4", "IPv6"): "V4_V6",
+}
 
 
 def _subnet(network: VipNetwork) -> JsonObject:
-    subnet: dict[str, Json] = {"network_ref": reference("network", network.name)}
-    for field, cidr in (("subnet", network.cidr), ("subnet6", network.cidr_v6)):
-        address, _, mask = cidr.partition("/")
-        if parsed := parse_address(address):
-            subnet[field] = {"ip_addr": {"addr": address, "type": f"V{parsed.version}"}, "mask": int(mask)}
+    subnet: dict[str, Json] = {"network_ref": _network(network.name, uuid=network.uuid)}
+    for field_name, cidr in (("subnet", network.cidr), ("subnet6", network.cidr_v6)):
+        if prefix := _prefix(cidr):
+            subnet[field_name] = prefix
     return subnet
+
+
+def _placement_networks(networks: Iterable[NodeNetwork]) -> Iterable[JsonObject]:
+    """One entry for each subnet (``ako.md`` 2.2; ``avi.md`` 3, Pool)."""
+    pairs = ((network, _prefix(cidr)) for network in networks for cidr in network.cidrs)
+    return (
+        {"network_ref": _network(network.name, uuid=network.uuid), "subnet": prefix}
+        for network, prefix in pairs
+        if prefix
+    )
+
+
+def _network(name: str, *, uuid: str) -> str:
+    return f"/api/network/{uuid}" if uuid else reference("network", name)
+
+
+def _prefix(cidr: str) -> JsonObject:
+    address, _, mask = cidr.partition("/")
+    parsed = parse_address(address)
+    if parsed is None or not mask.isdigit():
+        return {}
+    return {"ip_addr": {"addr": address, "type": f"V{parsed.version}"}, "mask": int(mask)}

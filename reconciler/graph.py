@@ -66,6 +66,12 @@ def referred_uuid(ref: str) -> str:
     return "" if parts.query else parts.path.rstrip("/").rpartition("/")[2]
 
 
+def tenant_of(body: JsonObject) -> str:
+    """The name of the tenant that an object is in, or is to be in; "" where its body does not tell."""
+    ref = text_in(body, "tenant_ref")
+    return referred_name(ref, {}) if ref else ""
+
+
 @dataclass(frozen=True, slots=True)
 class AviObject:
     """One object as it is to be: ``body`` is what a POST sends, references by name."""
@@ -119,13 +125,27 @@ class ObservedGroup:
         return {part.uuid: part.name for part in self}
 
     @property
+    def vips(self) -> tuple[str, ...]:
+        """The addresses the Controller gave or confirmed, IPv4 first; none before there is one."""
+        vips = objects_in(self.vsvip.body, "vip") if self.vsvip else ()
+        found = (text_in(object_in(vip, field), "addr") for field in ("ip_address", "ip6_address") for vip in vips)
+        return tuple(address for address in found if address)
+
+    @property
     def vip(self) -> str:
-        """The address the Controller gave or confirmed, "" before there is one."""
-        for vip in objects_in(self.vsvip.body, "vip") if self.vsvip else ():
-            for family in ("ip_address", "ip6_address"):
-                if address := text_in(object_in(vip, family), "addr"):
-                    return address
-        return ""
+        """The first of them, "" before there is one."""
+        return next(iter(self.vips), "")
+
+    @property
+    def host_names(self) -> frozenset[str]:
+        """The names that have a DNS record for the VIP."""
+        records = objects_in(self.vsvip.body, "dns_info") if self.vsvip else ()
+        return frozenset(text_in(record, "fqdn") for record in records)
+
+    @property
+    def tenant(self) -> str:
+        """Where the group is: the name of the tenant of its parts, "" where none tells."""
+        return next((name for part in self if (name := tenant_of(part.body))), "")
 
     def having(self, part: ObservedObject, *, listener: Listener | None = None) -> "ObservedGroup":
         """With this part, new or in place of its predecessor; a pool comes with its listener."""

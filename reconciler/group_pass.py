@@ -4,7 +4,7 @@ It never looks at what kind of event it was called for.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, NamedTuple, Protocol
 
@@ -13,11 +13,12 @@ from reconciler.avi_side import AviSide
 from reconciler.desired import Observation, desired
 from reconciler.graph import GroupGraph
 from reconciler.ledger_keeper import LedgerKeeper, Settled
-from reconciler.observe import listener_reports, observe
+from reconciler.observe import Around, listener_reports, observe
 from reconciler.plan import plan
 from reconciler.ports import ClusterError, GroupReport, Kubernetes, Verdict
 from reconciler.settings import ReconcilerSettings
 from reconciler.status import StatusKeeper
+from reconciler.surroundings import Nowhere, Surroundings
 from sharedvip.addresses import canonical
 from sharedvip.ledger import Ledger, is_accepted
 from sharedvip.model import GroupName, ServiceView
@@ -25,6 +26,12 @@ from sharedvip.wording import joined
 
 CONFLICT: Final = "Conflict"
 """The reason of who is not let in."""
+NOT_LICENSED: Final = "NotLicensed"
+"""The reason of who cannot be served with the Controller's licence."""
+WAITING: Final = "InfraSettingMissing"
+"""The reason of a new group whose AviInfraSetting is not there."""
+NOT_SELECTED: Final = "NamespaceNotSelected"
+"""The reason of a group that the operator does not want built."""
 
 
 class Outcome(NamedTuple):
@@ -33,6 +40,8 @@ class Outcome(NamedTuple):
     avi_calls: int = 0
     wake_seconds: float | None = None
     """Come again after this long, event or not."""
+    is_repair: bool = False
+    """Whether what somebody else changed on Avi was put right."""
 
 
 class Pass(Protocol):
@@ -52,6 +61,14 @@ class Built:
     vip: str
     calls: int = 0
     failure: AviError | None = None
+    further_vips: tuple[str, ...] = ()
+    host_names: frozenset[str] = frozenset()
+    """Those that have a DNS record."""
+
+    def host_name(self, service: ServiceView) -> str:
+        """The first of a member's names that has a record, "" where none has."""
+        own = self.observation.host_names.get(service.name, ())
+        return next((name for name in own if name in self.host_names), "")
 
 
 class FullPass:
@@ -63,6 +80,7 @@ class FullPass:
         avi: The Controller.
         statuses: The way to users.
         settings: The operator's.
+        surroundings: What else of the cluster matters.
     """
 
     def __init__(
@@ -73,7 +91,9 @@ class FullPass:
         avi: AviSide,
         statuses: StatusKeeper,
         settings: ReconcilerSettings,
+        surroundings: Surroundings | None = None,
     ) -> None:
+        self._surroundings: Final = surroundings or Nowhere()
         self._kubernetes: Final = kubernetes
         self._keeper: Final = keeper
         self._avi: Final = avi
@@ -97,11 +117,13 @@ class FullPass:
             raise failure
         await self._keeper.release_addresses(group, settled.ledger)
         await self._tidy(group, settled.ledger)
-        return Outcome(built.calls, settled.wake_seconds)
+        has_drifted = group in self._avi.drifted
+        self._avi.drifted.discard(group)
+        return Outcome(built.calls, settled.wake_seconds, is_repair=has_drifted and built.calls > 0)
 
     async def _build(self, group: GroupName, ledger: Ledger | None) -> Built:
         avi = self._avi
-        observation = observe(group, ledger=ledger, kubernetes=self._kubernetes, licence_tier=avi.licence_tier)
+        observation = observe(group, ledger=ledger, kubernetes=self._kubernetes, around=self._around(group))
         graph = desired(observation, self._settings)
         if avi.unknown is not None:
             # Only the Controller is away: the VIP that was told before serves as it did.
@@ -114,26 +136,39 @@ class FullPass:
             calls, failure = await avi.applier.bring(group, planner), None
         except AviError as error:
             calls, failure = 0, error
-        return Built(observation, graph, self._vip(group), calls, failure)
+        observed = avi.view.group(group)
+        vip, *further = map(canonical, observed.vips if observed.virtualservice and observed.vips else ("",))
+        return Built(observation, graph, vip, calls, failure, tuple(further), observed.host_names)
 
-    def _vip(self, group: GroupName) -> str:
-        observed = self._avi.view.group(group)
-        return canonical(observed.vip) if observed.virtualservice else ""
+    def _around(self, group: GroupName) -> Around:
+        avi = self._avi
+        # Of a Controller that was not read yet nobody knows: no group may look like a new one.
+        is_built = avi.unknown is not None or any(True for _ in avi.view.group(group))
+        return Around(self._surroundings, self._settings, avi.licence_tier, avi.domains, is_built)
 
     async def _tell(self, group: GroupName, settled: Settled, built: Built) -> ClusterError | None:
         """Everybody is told, also after one could not be; the first failure."""
         untold: ClusterError | None = None
         for service in self._kubernetes.members(group):
             if service.is_member and not service.is_deleting:
-                verdict, vip = self._verdict(service, settled, built)
                 try:
-                    await self._statuses.publish(service, vip=vip, verdict=verdict)
+                    await self._tell_one(service, settled, built)
                 except ClusterError as error:
                     untold = untold or error
         is_passing = is_over(self._kubernetes, group, settled.ledger)
         if settled.ledger is not None and not settled.ledger.is_deleting and not is_passing:
             await self._statuses.report(group, self._report(group, settled, built))
         return untold
+
+    async def _tell_one(self, service: ServiceView, settled: Settled, built: Built) -> None:
+        if built.observation.is_selected:
+            verdict, vip = self._verdict(service, settled, built)
+            if vip:
+                verdict = replace(verdict, hostname=built.host_name(service), further_vips=built.further_vips)
+            await self._statuses.publish(service, vip=vip, verdict=verdict)
+        elif service.has_ready_condition:
+            # Another may serve it now: what we said goes, and nothing comes in its place.
+            await self._statuses.withdraw(service)
 
     def _verdict(self, service: ServiceView, settled: Settled, built: Built) -> tuple[Verdict, str]:
         mine = [listener for listener, serving in built.observation.serving.items() if serving.service == service]
@@ -144,6 +179,10 @@ class FullPass:
             return _failed(built.failure), vip
         if not is_accepted(settled.ledger, service):
             return Verdict(is_ready=False, reason="Pending", message="is about to join its shared VIP"), vip
+        if waits_for := built.observation.waits_for:
+            return Verdict(is_ready=False, reason=WAITING, message=waits_for), vip
+        if why := built.observation.unserved.get(service.name, ""):
+            return Verdict(is_ready=False, reason=NOT_LICENSED, message=why), vip
         return _programmed(map(str, sorted(mine)), vip), vip
 
     def _report(self, group: GroupName, settled: Settled, built: Built) -> GroupReport:
@@ -198,6 +237,22 @@ def _group_verdict(settled: Settled, built: Built) -> Verdict:
         return _failed(built.failure)
     if settled.refused:
         return Verdict(is_ready=built.graph is not None, reason=CONFLICT, message=not_let_in(settled))
+    if not_built := _not_built(built):
+        return not_built
+    observation = built.observation
+    if observation.unserved:
+        message = "; ".join(observation.unserved[name] for name in sorted(observation.unserved))
+        return Verdict(is_ready=built.graph is not None, reason=NOT_LICENSED, message=message)
+    programmed = _programmed(map(str, sorted(observation.serving)), built.vip)
+    return replace(programmed, message="; ".join((programmed.message, *observation.notes)))
+
+
+def _not_built(built: Built) -> Verdict | None:
+    if not built.observation.is_selected:
+        message = "the reconciler's settings leave this namespace out (blocked_namespaces, namespace_selector)"
+        return Verdict(is_ready=False, reason=NOT_SELECTED, message=message)
+    if waits_for := built.observation.waits_for:
+        return Verdict(is_ready=False, reason=WAITING, message=waits_for)
     if built.graph is None:
         return Verdict(is_ready=False, reason="Pending", message="no Service is served yet")
-    return _programmed(map(str, sorted(built.observation.serving)), built.vip)
+    return None

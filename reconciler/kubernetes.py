@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 import structlog
 
 from cluster import service_status
+from cluster.ako_resources import DetailedServiceCache
 from cluster.api import KubernetesApi
 from cluster.endpoint_slices import EndpointSlice, EndpointSliceCache
 from cluster.events import Events
@@ -21,7 +22,9 @@ from cluster.services import ServiceCache, read_service
 from cluster.shared_vip_cache import SharedVipCache
 from cluster.shared_vip_documents import ListenerStatus, SharedVipStatus
 from cluster.shared_vips import ClaimRefused, SharedVipStore, StaleLedger
+from reconciler.cluster_surroundings import EVERYWHERE, ClusterSurroundings
 from reconciler.ports import ClaimLostError, GroupReport, HeldAddress, Verdict
+from reconciler.settings import ReconcilerSettings
 from sharedvip.ledger import Claim, Ledger, Member
 from sharedvip.model import AddressHolder, GroupName, ServiceName, ServiceView, SharedValues
 
@@ -49,6 +52,7 @@ class ClusterKubernetes:
         now: UTC.
         subscriber: Who is told of changes.
         has_slices: Whether EndpointSlices are of interest: in guard mode nobody needs them.
+        settings: What they say of the surroundings; None: these are of no interest either.
     """
 
     def __init__(
@@ -59,12 +63,16 @@ class ClusterKubernetes:
         now: Callable[[], datetime],
         subscriber: Subscriber,
         has_slices: bool = True,
+        settings: ReconcilerSettings | None = None,
     ) -> None:
         self._api: Final = api
         self._fence: Final = fence
         self._now: Final = now
         self._subscriber: Final = subscriber
-        self._services: Final = ServiceCache(api)
+        self._services: Final[ServiceCache] = DetailedServiceCache(api) if has_slices else ServiceCache(api)
+        self.surroundings: Final = (
+            ClusterSurroundings(api, settings=settings, on_change=self._on_surroundings) if settings else None
+        )
         self._ledgers: Final = SharedVipCache(api)
         self._slices: Final = EndpointSliceCache(api, on_change=self._on_endpoints) if has_slices else None
         self._store: Final = SharedVipStore(api)
@@ -76,7 +84,8 @@ class ClusterKubernetes:
     def watches(self) -> tuple[Coroutine[Any, Any, None], ...]:
         """What keeps the caches in step, each to run until cancelled."""
         caches = (self._services.run(), self._ledgers.run())
-        return caches if self._slices is None else (*caches, self._slices.run())
+        around = self.surroundings.watches() if self.surroundings else ()
+        return (*caches, *around) if self._slices is None else (*caches, *around, self._slices.run())
 
     @property
     def has_synced(self) -> bool:
@@ -201,12 +210,15 @@ class ClusterKubernetes:
             reason=verdict.reason,
             message=verdict.message,
             now=self._now(),
+            hostname=verdict.hostname,
+            further_vips=verdict.further_vips,
         )
         if conflicts:
             owners = ", ".join(sorted({f"'{conflict.manager}'" for conflict in conflicts}))
             _log.warning("status.owned_by_other", service=service.name, managers=owners)
-            message = f"status.loadBalancer belongs to {owners} and is left as it is; the VIP is {vip}"
-            await self.tell(service, "Warning", Verdict(is_ready=False, reason="StatusOwnedByOther", message=message))
+            message = service_status.owned_by_other(conflicts, vip=vip)
+            verdict = Verdict(is_ready=False, reason=service_status.OWNED_BY_OTHER, message=message)
+            await self.tell(service, "Warning", verdict)
 
     async def withdraw(self, service: ServiceView) -> None:
         """As ``ports.Kubernetes``."""
@@ -219,8 +231,9 @@ class ClusterKubernetes:
 
     @property
     def _reflectors(self) -> tuple[Any, ...]:
-        # Of three different record types, which nobody here looks at.
-        always = (self._services.reflector, self._ledgers.reflector)
+        # Of different record types, which nobody here looks at.
+        around = self.surroundings.reflectors if self.surroundings else ()
+        always = (self._services.reflector, self._ledgers.reflector, *around)
         return always if self._slices is None else (*always, self._slices.reflector)
 
     def _on_service(self, old: ServiceView | None, new: ServiceView | None) -> None:
@@ -237,6 +250,11 @@ class ClusterKubernetes:
         service = self._services.get(name)
         if service is not None and service.group is not None:
             self._subscriber.group_changed(service.group)
+
+    def _on_surroundings(self, namespace: str) -> None:
+        for group in self._services.groups():
+            if namespace in (EVERYWHERE, group.namespace):
+                self._subscriber.group_changed(group)
 
 
 @contextmanager

@@ -66,6 +66,8 @@ class Loop:
         self._statuses: Final = statuses
         self._metrics: Final = metrics
         self._queue: Final[WorkQueue[Work]] = WorkQueue()
+        # Asked when it is read: set at each take, it would never tell that the last one is done.
+        metrics.queue_depth.set_function(lambda: len(self._queue))
         self._since: dict[Work, float] = {}
 
     def group_changed(self, group: GroupName) -> None:
@@ -115,7 +117,6 @@ class Loop:
     async def _work(self) -> None:
         while True:
             work = await self._queue.take()
-            self._metrics.queue_depth.set(len(self._queue))
             started = time.monotonic()
             outcome = await self._one(work)
             self._metrics.reconcile_seconds.labels(outcome).observe(time.monotonic() - started)
@@ -156,6 +157,8 @@ class Loop:
 
     def _finish(self, work: Work, outcome: Outcome) -> None:
         self._queue.done(work)
+        if outcome.is_repair:
+            self._metrics.drift_repaired.inc()
         since = self._since.pop(work, None)
         if outcome.avi_calls and since is not None:
             seconds = time.monotonic() - since

@@ -28,6 +28,11 @@ class ReconcilerMetrics:
         self.retries: Final = Counter(
             "sharedvip_reconciler_retries_total", "Passes that failed and will be tried again.", registry=registry
         )
+        self.drift_repaired: Final = Counter(
+            "sharedvip_reconciler_drift_repaired_total",
+            "Groups that somebody else changed on the Avi Controller, and that were put right.",
+            registry=registry,
+        )
         self.avi_calls: Final = Counter(
             "sharedvip_avi_calls_total",
             "Calls to the Avi Controller by method and answer; code 0: no answer.",

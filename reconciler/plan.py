@@ -22,6 +22,7 @@ from reconciler.graph import (
     object_in,
     objects_in,
     referred_name,
+    tenant_of,
     text_in,
 )
 from sharedvip.addresses import canonical
@@ -44,6 +45,8 @@ class Call:
     uuid: str = ""
     """Of the object; "" for a POST."""
     body: JsonObject = field(default_factory=dict[str, Json])
+    tenant: str = ""
+    """Whose object it is; "" for the client's own tenant."""
 
     @property
     def path(self) -> str:
@@ -61,8 +64,9 @@ def plan(wanted: GroupGraph | None, observed: ObservedGroup, *, has_macro: bool 
     """
     if wanted is None:
         return tuple(_teardown(observed, has_macro=has_macro))
-    if _has_other_address(wanted, observed):
-        # "Changing an existing VIP's ... please recreate the VIP" (avi.md 2.5): there is no other way.
+    if _has_other_address(wanted, observed) or _has_other_tenant(wanted, observed):
+        # "Changing an existing VIP's ... please recreate the VIP" (avi.md 2.5): there is no other way. Nor does an
+        # object ever change its tenant.
         return (*_teardown(observed, has_macro=has_macro), *_creation(wanted, has_macro=has_macro))
     if not any(True for _ in observed):
         return tuple(_creation(wanted, has_macro=has_macro))
@@ -72,7 +76,11 @@ def plan(wanted: GroupGraph | None, observed: ObservedGroup, *, has_macro: bool 
 def _has_other_address(wanted: GroupGraph, observed: ObservedGroup) -> bool:
     vip = objects_in(wanted.vsvip.body, "vip")[0]
     asked = text_in(object_in(vip, "ip_address"), "addr") or text_in(object_in(vip, "ip6_address"), "addr")
-    return bool(asked and observed.vip) and canonical(observed.vip) != canonical(asked)
+    return bool(asked and observed.vips) and canonical(asked) not in map(canonical, observed.vips)
+
+
+def _has_other_tenant(wanted: GroupGraph, observed: ObservedGroup) -> bool:
+    return observed.tenant not in ("", tenant_of(wanted.vsvip.body))
 
 
 def _teardown(observed: ObservedGroup, *, has_macro: bool) -> Iterator[Call]:
@@ -80,12 +88,13 @@ def _teardown(observed: ObservedGroup, *, has_macro: bool) -> Iterator[Call]:
     if observed.virtualservice and has_macro:
         gone = tree(observed)
         uuid, name = observed.virtualservice.uuid, observed.virtualservice.name
-        yield Call("DELETE", "macro", name, uuid, {"model_name": MACRO_MODEL, "data": {"uuid": uuid}})
+        body: JsonObject = {"model_name": MACRO_MODEL, "data": {"uuid": uuid}}
+        yield Call("DELETE", "macro", name, uuid, body, tenant_of(observed.virtualservice.body))
     yield from (_deletion(part) for part in observed if (part.type, part.name) not in gone)
 
 
 def _deletion(part: ObservedObject) -> Call:
-    return Call("DELETE", part.type, part.name, part.uuid)
+    return Call("DELETE", part.type, part.name, part.uuid, tenant=tenant_of(part.body))
 
 
 class _Ref(NamedTuple):
@@ -112,14 +121,14 @@ def tree(observed: ObservedGroup) -> set[tuple[ObjectType, str]]:
 def _creation(wanted: GroupGraph, *, has_macro: bool) -> Iterator[Call]:
     if has_macro:
         body: JsonObject = {"model_name": MACRO_MODEL, "data": _nested(wanted)}
-        yield Call("POST", "macro", wanted.virtualservice.name, body=body)
+        yield Call("POST", "macro", wanted.virtualservice.name, body=body, tenant=tenant_of(wanted.virtualservice.body))
         return
     for part in (wanted.vsvip, *wanted.pools.values(), wanted.l4policyset, wanted.virtualservice):
         yield _post(part)
 
 
 def _post(part: AviObject) -> Call:
-    return Call("POST", part.type, part.name, body=part.body)
+    return Call("POST", part.type, part.name, body=part.body, tenant=tenant_of(part.body))
 
 
 def _nested(wanted: GroupGraph) -> JsonObject:
@@ -159,18 +168,19 @@ def _unwanted(wanted: GroupGraph, observed: ObservedGroup) -> list[Listener]:
 
 
 def _as_kept(vsvip: AviObject, there: ObservedObject | None) -> AviObject:
-    """A VIP stays on the network it has: another network in the settings never moves a living group.
+    """A VIP stays on the network it has, with the families it has: other settings never move a living group.
 
-    Its hash goes with it: it would only tell of the network.
+    Its hash does not tell of it (``desired.UNHASHED``).
     """
     if there is None:
         return vsvip
     kept = [
-        {key: value for key, value in vip.items() if key != "ipam_network_subnet"}
-        for vip in objects_in(vsvip.body, "vip")
+        {key: value for key, value in vip.items() if key not in _KEPT_OF_A_VIP} for vip in objects_in(vsvip.body, "vip")
     ]
-    own = {key: value for key, value in vsvip.body.items() if key != CHECKSUM_FIELD["vsvip"]}
-    return AviObject(vsvip.type, vsvip.name, {**own, "vip": cast("Json", kept)})
+    return AviObject(vsvip.type, vsvip.name, {**vsvip.body, "vip": cast("Json", kept)})
+
+
+_KEPT_OF_A_VIP: Final = frozenset({"ipam_network_subnet", "auto_allocate_ip_type"})
 
 
 def _aligned(wanted: AviObject, there: ObservedObject | None, names: Mapping[str, str]) -> Iterator[Call]:
@@ -188,7 +198,7 @@ def _put(wanted: AviObject, there: ObservedObject) -> Call:
     if modified := text_in(there.body, "_last_modified"):
         # The optimistic lock (avi.md 2.6): a leader that lost its lease unawares gets 412 instead of undoing.
         body["_last_modified"] = modified
-    return Call("PUT", wanted.type, wanted.name, there.uuid, body)
+    return Call("PUT", wanted.type, wanted.name, there.uuid, body, tenant_of(wanted.body))
 
 
 def _both_vips(wanted: AviObject, there: ObservedObject) -> tuple[tuple[JsonObject, ...], tuple[JsonObject, ...]]:
@@ -201,9 +211,10 @@ def _aligned_pool(wanted: AviObject, there: ObservedObject | None, names: Mappin
         return
     differing = differing_fields(wanted.body, there.body, names=names)
     checksum = CHECKSUM_FIELD["pool"]
-    if differing == (checksum,):
-        # Something we no longer want is still there: only a full replace removes it.
+    if checksum in differing:
+        # More is to be different than what the hash leaves out, and perhaps something that we no longer want is still
+        # there: only a full replace removes it.
         yield _put(wanted, there)
     elif differing:
         replaced = {key: wanted.body[key] for key in (*differing, checksum)}
-        yield Call("PATCH", "pool", wanted.name, there.uuid, {"replace": replaced})
+        yield Call("PATCH", "pool", wanted.name, there.uuid, {"replace": replaced}, tenant_of(wanted.body))

@@ -25,6 +25,10 @@ class Verdict:
     reason: str
     """CamelCase, for machines: ``Programmed``, ``Conflict``, ``ControllerUnreachable``."""
     message: str
+    hostname: str = ""
+    """A name with a DNS record for the VIP, for ``status.loadBalancer``; "" for none."""
+    further_vips: tuple[str, ...] = ()
+    """The VIP's addresses besides the first: its IPv6 address where it has both families."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,14 @@ def tcp_profile(licence_tier: str) -> str:
     return "System-TCP-Proxy" if licence_tier in _ENTERPRISE_TIERS else "System-TCP-Fast-Path"
 
 
+def has_overrides(licence_tier: str) -> bool:
+    """Whether one virtual service may serve several protocols: profiles per service, rules by protocol.
+
+    Source: ``avi.md`` 3, fields marked *Ent* in 30.2.
+    """
+    return licence_tier in _ENTERPRISE_TIERS
+
+
 def network_profile(listeners: Iterable[Listener], *, licence_tier: str) -> str:
     """The profile of the whole virtual service."""
     protocols = {listener.protocol for listener in listeners}

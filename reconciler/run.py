@@ -119,6 +119,7 @@ class _Reconciler:
             now=_utc_now,
             subscriber=Subscriber(self._group_changed, self._service_left),
             has_slices=is_full,
+            settings=settings if is_full else None,
         )
         self._keeper: Final = LedgerKeeper(self.kubernetes, policy=settings.policy, now=_utc_now)
         self._statuses: Final = StatusKeeper(self.kubernetes)
@@ -195,14 +196,26 @@ class _Reconciler:
         )
 
     def _avi_side(self, client: AviClient) -> AviSide:
-        objects = AviObjects(client, cluster=self._settings.cluster_name, cloud=self._settings.avi_cloud)
-        return AviSide(objects, has_macro=self._settings.avi_has_macro)
+        settings = self._settings
+        objects = AviObjects(
+            client,
+            cluster=settings.cluster_name,
+            cloud=settings.avi_cloud,
+            has_tenants=settings.avi_tenant_per_namespace,
+        )
+        has_names = settings.avi_auto_fqdn != "disabled" or bool(settings.avi_default_domain)
+        return AviSide(objects, has_macro=settings.avi_has_macro, has_names=has_names)
 
     def _worker(self) -> Pass:
         if self._avi is None:
             return GuardPass(self.kubernetes, keeper=self._keeper, statuses=self._statuses)
         return FullPass(
-            self.kubernetes, keeper=self._keeper, avi=self._avi, statuses=self._statuses, settings=self._settings
+            self.kubernetes,
+            keeper=self._keeper,
+            avi=self._avi,
+            statuses=self._statuses,
+            settings=self._settings,
+            surroundings=self.kubernetes.surroundings,
         )
 
     def _resync(self) -> Resync:

@@ -1,10 +1,10 @@
-"""Which servers a listener's pool has, in ClusterIP mode; it never decides what a pool is.
+"""Which servers a listener's pool has where they are endpoints; it never decides what a pool is.
 
 Source: ``ako.md`` 2.2 and section 7 (r) and (s), which are done better here: ``ready: nil`` is ready, and a named
 target port is resolved in each slice.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from ipaddress import ip_address
 from typing import NamedTuple, Protocol
 
@@ -53,49 +53,76 @@ class Slice(Protocol):
     def endpoints(self) -> tuple[SliceEndpoint, ...]: ...  # noqa: D102 - the Kubernetes field of that name
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
+    """Where a server listens."""
+
     address: str
     port: int
 
 
-class _State(NamedTuple):
+class State(NamedTuple):
+    """Whether it takes new connections, and the node it is on, "" where nobody tells."""
+
     is_enabled: bool
     node: str
 
 
-def servers(port: ServicePort, slices: Iterable[Slice], *, family: str) -> tuple[JsonObject, ...]:
-    """The pool's servers, sorted by address and port.
+class Endpoint(NamedTuple):
+    """One port of one endpoint of one listener."""
+
+    place: "Place"
+    state: "State"
+
+
+def endpoints(port: ServicePort, slices: Iterable[Slice], *, families: Collection[str]) -> tuple[Endpoint, ...]:
+    """The endpoints behind a listener, sorted by address and port, each once.
 
     Not ready and terminating endpoints are there with ``enabled: false``, so that their connections may end.
 
     Args:
         port: The Service's port: a slice's port counts if its name and its protocol are the same.
         slices: All EndpointSlices of the Service.
-        family: ``IPv4`` or ``IPv6``: that of the VIP.
+        families: ``IPv4``, ``IPv6`` or both.
     """
-    found: dict[_Place, _State] = {}
+    found: dict[Place, State] = {}
     for endpoint_slice in slices:
-        if endpoint_slice.address_type == family:
+        if endpoint_slice.address_type in families:
             _collect(port, endpoint_slice, found)
-    return tuple(_render(place, found[place]) for place in sorted(found, key=_order))
+    return tuple(Endpoint(place, found[place]) for place in sorted(found, key=order))
 
 
-def _collect(port: ServicePort, endpoint_slice: Slice, found: dict[_Place, _State]) -> None:
+def servers(port: ServicePort, slices: Iterable[Slice], *, families: Collection[str]) -> tuple[JsonObject, ...]:
+    """The pool's servers, one for each of the ``endpoints``."""
+    return tuple(render(endpoint) for endpoint in endpoints(port, slices, families=families))
+
+
+def _collect(port: ServicePort, endpoint_slice: Slice, found: dict[Place, State]) -> None:
     numbers = [
-        p.port for p in endpoint_slice.ports if (p.name, p.protocol) == (port.name, port.listener.protocol) and p.port
+        number
+        for p in endpoint_slice.ports
+        if (p.name, p.protocol) == (port.name, port.listener.protocol) and (number := p.port or _number(port))
     ]
     for endpoint in endpoint_slice.endpoints:
-        state = _State(endpoint.is_ready and not endpoint.is_terminating, endpoint.node)
-        for place in (_Place(endpoint.addresses[0], number) for number in numbers if endpoint.addresses):
+        state = State(endpoint.is_ready and not endpoint.is_terminating, endpoint.node)
+        for place in (Place(endpoint.addresses[0], number) for number in numbers if endpoint.addresses):
             # While an endpoint moves between slices it is in both: what says "ready" is the newer.
             found[place] = max(found.get(place, state), state)
 
 
-def _order(place: _Place) -> tuple[int, int]:
-    return int(ip_address(place.address)), place.port
+def _number(port: ServicePort) -> int:
+    """A slice port without a number restricts nothing: then the Service's own target counts, if it is a number."""
+    return port.target_port if isinstance(port.target_port, int) else 0
 
 
-def _render(place: _Place, state: _State) -> JsonObject:
+def order(place: Place) -> tuple[int, int, int]:
+    """IPv4 before IPv6, then as numbers: the order of servers, whatever the order of the endpoints."""
+    address = ip_address(place.address)
+    return address.version, int(address), place.port
+
+
+def render(endpoint: Endpoint) -> JsonObject:
+    """The server as the Controller takes it."""
+    place, state = endpoint
     address = ip_address(place.address)
     server: dict[str, object] = {
         "ip": {"addr": place.address, "type": f"V{address.version}"},

@@ -2,30 +2,32 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from reconciler.names import CLUSTER_NAME
+from reconciler.networks import (
+    NodeNetwork,
+    Selector,
+    VipNetwork,
+    node_network_problems,
+    parse_node_networks,
+    parse_selector,
+    parse_words,
+    vip_network_problems,
+)
 from sharedvip.model import Policy
 
 Mode = Literal["full", "guard"]
+ServiceType = Literal["ClusterIP", "NodePort", "NodePortLocal"]
+AutoFqdn = Literal["default", "flat", "disabled"]
+IpFamily = Literal["", "V4", "V6", "V4_V6"]
 
 CONTROLLER_REQUESTS_PER_SECOND: Final = 32
 """What a Controller lets one client do on average. Source: Broadcom KB 372209 (``avi.md`` 2.9)."""
 
 HTTPS_PORT: Final = 443
-
-
-@dataclass(frozen=True, slots=True)
-class VipNetwork:
-    """Where VIPs come from. Source: AKO ``NetworkSettings.vipNetworkList``."""
-
-    name: str
-    cidr: str = ""
-    """``100.64.196.0/24``; "" leaves the choice of the subnet to Avi."""
-    cidr_v6: str = ""
 
 
 class Endpoint(NamedTuple):
@@ -52,8 +54,33 @@ class ReconcilerSettings:
     avi_cloud: str = "Default-Cloud"
     avi_se_group: str = "Default-Group"
     avi_vrf: str = "global"
+    """"" lets the Controller choose; of no account where there is a T1."""
+    avi_nsxt_t1_lr: str = ""
+    """Path of the T1 in an NSX-T cloud: in place of the VRF."""
     avi_vip_networks: tuple[VipNetwork, ...] = ()
     """Empty: the first usable network of the cloud's IPAM profile."""
+    avi_node_networks: tuple[NodeNetwork, ...] | str = ()
+    """Where servers are, for clouds that must be told; as text ``net1=10.0.0.0/24,net2=10.1.0.0/24=10.2.0.0/24``."""
+    avi_enable_rhi: bool = False
+    """Whether the VIP's route is announced."""
+    avi_bgp_peer_labels: tuple[str, ...] | str = ()
+    """To whom; as text, separated by commas. Only with ``avi_enable_rhi``."""
+    avi_auto_fqdn: AutoFqdn = "default"
+    """One name per member: ``web.shop.<domain>``, ``web-shop.<domain>`` (flat), or only the annotated ones."""
+    avi_default_domain: str = ""
+    """One of the cloud's DNS domains; "": the first of them by alphabet."""
+    avi_tenant_per_namespace: bool = False
+    """Whether the annotation ``ako.vmware.com/tenant-name`` of a Namespace decides; reads then go to all tenants."""
+    service_type: ServiceType = "ClusterIP"
+    """What a pool's servers are: endpoints, node ports, or Antrea's NodePortLocal ports."""
+    node_port_selector: str = ""
+    """Which nodes serve NodePort: ``key=value``; "": all."""
+    ip_family: IpFamily = ""
+    """Which endpoints are servers; "": those of the VIP's families."""
+    blocked_namespaces: tuple[str, ...] | str = ()
+    """Groups in these are never built; as text, separated by commas."""
+    namespace_selector: str = ""
+    """Only groups in namespaces with this label are built: ``key=value``; "": in all."""
     avi_api_version: str = "30.2.1"
     avi_requests_per_second: float = 25.0
     """Below the Controller's 32, with room for a person's browser behind the same address."""
@@ -67,7 +94,9 @@ class ReconcilerSettings:
     """Who we are in the Lease, different in each process; "" makes one from the host's name and a random part."""
     resync_seconds: float = 300.0
     """How often Avi's objects are listed again; drift lives at most this long."""
-    workers: int = 8
+    workers: int = 24
+    """Twice the calls that are on their way at the Controller's limit: a worker waits for the API server, too. Eight
+    could make 8 / 0.37 s = 22 calls a second at most."""
     health_host: str = "0.0.0.0"  # noqa: S104 - probes and scrapes come from outside the pod; nothing secret is served
     health_port: int = 8080
     """0 takes a free one, told in the log."""
@@ -81,6 +110,31 @@ class ReconcilerSettings:
             return Endpoint(parts.hostname or "", parts.port or HTTPS_PORT)
         except ValueError:
             return Endpoint("", HTTPS_PORT)
+
+    @property
+    def peer_labels(self) -> tuple[str, ...]:
+        """``avi_bgp_peer_labels``, however written."""
+        return parse_words(self.avi_bgp_peer_labels)
+
+    @property
+    def node_networks(self) -> tuple[NodeNetwork, ...]:
+        """``avi_node_networks``, however written."""
+        return parse_node_networks(self.avi_node_networks)
+
+    @property
+    def nodes(self) -> Selector | None:
+        """``node_port_selector``; None: all nodes."""
+        return parse_selector(self.node_port_selector)
+
+    @property
+    def namespaces(self) -> Selector | None:
+        """``namespace_selector``; None: all namespaces."""
+        return parse_selector(self.namespace_selector)
+
+    @property
+    def blocked(self) -> frozenset[str]:
+        """``blocked_namespaces``, however written."""
+        return frozenset(parse_words(self.blocked_namespaces))
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -120,20 +174,11 @@ def _avi_problems(settings: ReconcilerSettings) -> Iterator[str]:
             f"{CONTROLLER_REQUESTS_PER_SECOND}, the Controller's own limit; for example 25"
         )
     for network in settings.avi_vip_networks:
-        yield from _network_problems(network)
-
-
-def _network_problems(network: VipNetwork) -> Iterator[str]:
-    if not network.name:
-        yield "avi_vip_networks: a network must have a name; for example 'net1'"
-    if network.cidr and not isinstance(_network(network.cidr), IPv4Network):
-        yield f"avi_vip_networks: {network.cidr!r} must be an IPv4 subnet; for example '100.64.196.0/24'"
-    if network.cidr_v6 and not isinstance(_network(network.cidr_v6), IPv6Network):
-        yield f"avi_vip_networks: {network.cidr_v6!r} must be an IPv6 subnet; for example '2001:db8::/64'"
-
-
-def _network(cidr: str) -> IPv4Network | IPv6Network | None:
-    try:
-        return ip_network(cidr)
-    except ValueError:
-        return None
+        yield from vip_network_problems(network)
+    yield from node_network_problems(settings.node_networks)
+    if settings.peer_labels and not settings.avi_enable_rhi:
+        yield f"avi_bgp_peer_labels: {settings.peer_labels[0]!r} must come with avi_enable_rhi: true"
+    for name in ("node_port_selector", "namespace_selector"):
+        text: str = getattr(settings, name)
+        if text and parse_selector(text) is None:
+            yield f"{name}: {text!r} must be a label; for example 'key=value'"

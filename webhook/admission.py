@@ -15,10 +15,9 @@ from sharedvip.warn import warnings
 from webhook.answer import Answer, Verdict
 from webhook.claiming import Claiming
 from webhook.review import AdmissionRequest, BadReviewError, parse_object
-from webhook.standing import StandingConflicts
+from webhook.standing import StandingAnswers
 from webhook.world import Asked, World
 
-_ALLOWED: Final = Answer()
 _JUDGED: Final = frozenset({"CREATE", "UPDATE"})
 
 
@@ -62,7 +61,8 @@ class Admission:
         """Put together."""
         self._world = world
         self._claiming = claiming
-        self._standing = StandingConflicts(world)
+        self.standing = StandingAnswers(world)
+        """What ``validate`` said to updates that change nothing."""
 
     @property
     def is_ready(self) -> bool:
@@ -79,8 +79,7 @@ class Admission:
         if candidate.is_deleting or candidate.sharing_key is None:
             return Answer(warnings=warnings(candidate))
         if old is not None and not relevant_change(old, candidate):
-            told = warnings(candidate, existing=self._standing.of(asked))
-            return Answer(warnings=told) if told else _ALLOWED
+            return Answer(warnings=warnings(candidate, existing=self._existing(asked)))
         answer = await self._claiming.admit(asked)
         if answer.verdict is Verdict.ALREADY_EXISTS:
             return answer

@@ -35,8 +35,11 @@ def create_admission_app(admission: Admission, settings: WebhookSettings) -> Fas
     """``POST /validate`` and ``POST /mutate``."""
     app = _AdmissionApp(title="sharedvip admission", openapi_url=None)
     endpoints = {
-        f"/{name}": AdmissionEndpoint(name, decide, admission=admission, settings=settings)
-        for name, decide in (("validate", admission.validate), ("mutate", admission.mutate))
+        f"/{name}": AdmissionEndpoint(name, decide, admission=admission, settings=settings, standing=standing)
+        for name, decide, standing in (
+            ("validate", admission.validate, admission.standing),
+            ("mutate", admission.mutate, None),
+        )
     }
     app.endpoints = endpoints
     app.router.routes.extend(Route(path, endpoint, methods=["POST"]) for path, endpoint in endpoints.items())

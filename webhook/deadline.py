@@ -51,10 +51,9 @@ def within(seconds: float, work: "Waiting[Result]") -> Generator[Any, Any, Resul
 
 async def _timed(seconds: float, work: "Waiting[Result]", waits_for: object) -> Result:
     async with asyncio.timeout(seconds):
-        return await _resumed(work, waits_for)
+        return await types.coroutine(_resumed)(work, waits_for)
 
 
-@types.coroutine
 def _resumed(work: "Waiting[Result]", waits_for: object) -> Generator[Any, Any, Result]:
     """Go on with work that was begun by hand and has said what it waits for."""
     try:
@@ -64,5 +63,5 @@ def _resumed(work: "Waiting[Result]", waits_for: object) -> Generator[Any, Any, 
             waits_for = work.throw(error)
         except StopIteration as done:
             return done.value
-        return (yield from _resumed(work, waits_for).__await__())
+        return (yield from _resumed(work, waits_for))
     return (yield from work.__await__())

@@ -30,6 +30,7 @@ from webhook.answer import Answer, Verdict, render
 from webhook.deadline import deadline_seconds, within
 from webhook.review import AdmissionRequest, BadReviewError, parse_review, render_review
 from webhook.settings import WebhookSettings
+from webhook.standing import StandingAnswers
 from webhook.world import PATIENCE_SECONDS, Asked
 
 PATIENCE: Final = 0.5
@@ -65,12 +66,14 @@ class AdmissionEndpoint:
         *,
         admission: Admission,
         settings: WebhookSettings,
+        standing: StandingAnswers | None = None,
     ) -> None:
         """Answer with what ``decide`` says; ``webhook`` is ``validate`` or ``mutate``, for metrics and the log."""
         self.webhook = webhook
         self._decide = decide
         self._admission = admission
         self._settings = settings
+        self._standing = standing
         # Bound and looked up once: they would cost more than the decision.
         self._log = structlog.get_logger().bind(webhook=webhook)
         self._seconds = metrics.SECONDS.labels(webhook)
@@ -122,16 +125,24 @@ class AdmissionEndpoint:
         begun = time.perf_counter()
         try:
             request = parse_review(body)
-            asked = parse_asked(request)
+            answer = self._recall(request) or await self._decided(request, patience_seconds=patience_seconds)
         except BadReviewError as error:
             raise ProblemError(HTTPStatus.BAD_REQUEST, "bad-review", str(error)) from error
-        if isinstance(asked, str):
-            answer = Answer(warnings=(asked,))
-        else:
-            is_hurried = patience_seconds < PATIENCE_SECONDS
-            answer = await self._judge(replace(asked, patience_seconds=patience_seconds) if is_hurried else asked)
         self._report(request, answer, time.perf_counter() - begun)
         return render_review(render(answer, request))
+
+    def _recall(self, request: AdmissionRequest) -> Answer | None:
+        return self._standing.find(request) if self._standing is not None and self._admission.is_ready else None
+
+    async def _decided(self, request: AdmissionRequest, *, patience_seconds: float) -> Answer:
+        asked = parse_asked(request)
+        if isinstance(asked, str):
+            return Answer(warnings=(asked,))
+        is_hurried = patience_seconds < PATIENCE_SECONDS
+        answer = await self._judge(replace(asked, patience_seconds=patience_seconds) if is_hurried else asked)
+        if self._standing is not None:
+            self._standing.keep(request, asked, answer)
+        return answer
 
     async def _judge(self, asked: Asked) -> Answer:
         if not self._admission.is_ready:
@@ -193,16 +204,18 @@ def _require_json(header: bytes) -> None:
 async def _read_body(receive: Receive, *, length: bytes, limit: int) -> bytes:
     if length.isdigit() and int(length) > limit:
         raise _too_large(limit)
-    body = bytearray()
+    body = b""
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGoneError
-        body += message.get("body", b"")
+        # Nearly always the first message is all; pieces are joined by a bytearray, or 7 MiB of them cost seconds.
+        body = body + message.get("body", b"") if body else message.get("body", b"")
         if len(body) > limit:
             raise _too_large(limit)
         if not message.get("more_body", False):
             return bytes(body)
+        body = bytearray(body)
 
 
 def _undecided(error: ClusterError) -> ProblemError:

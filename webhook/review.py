@@ -8,10 +8,18 @@ from typing import Final, Literal
 
 import msgspec
 
-from sharedvip.parse import ServiceObject
+from sharedvip.annotations import SHARED_VIP
+from sharedvip.parse import MetadataObject, ServiceObject, SpecObject, StatusObject
 
 API_VERSION: Final = "admission.k8s.io/v1"
 KIND: Final = "AdmissionReview"
+
+
+_NULL: Final = msgspec.Raw(b"null")
+_EMPTY: Final = msgspec.Raw(b"{}")
+_ANNOTATIONS: Final = msgspec.json.Decoder(dict[str, str] | None)
+_SPEC: Final = msgspec.json.Decoder(SpecObject)
+_STATUS: Final = msgspec.json.Decoder(StatusObject)
 
 
 class GroupVersionKind(msgspec.Struct):
@@ -20,6 +28,69 @@ class GroupVersionKind(msgspec.Struct):
     group: str = ""
     version: str = ""
     kind: str = ""
+
+
+class _Labels(msgspec.Struct, gc=False):
+    sharing: str | None = msgspec.field(name=SHARED_VIP, default=None)
+
+
+class _Metadata(msgspec.Struct, rename="camel", gc=False):
+    name: str = ""
+    generate_name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    annotations: msgspec.Raw = _NULL
+    labels: _Labels | None = None
+    deletion_timestamp: str | None = None
+
+    @property
+    def sharing_label(self) -> str | None:
+        return self.labels.sharing if self.labels is not None else None
+
+
+class ServiceDocument(msgspec.Struct, gc=False):
+    """A Service as bytes, cut into what is read of it: most updates change none of these, and need no more reading."""
+
+    metadata: _Metadata = msgspec.field(default_factory=_Metadata)
+    spec: msgspec.Raw = _EMPTY
+    status: msgspec.Raw = _EMPTY
+
+    def is_like(self, other: "ServiceDocument") -> bool:
+        """Whether the same would be read of both; False where it may."""
+        mine, theirs = self.metadata, other.metadata
+        return (
+            self.spec == other.spec
+            and self.status == other.status
+            and mine.annotations == theirs.annotations
+            and mine.sharing_label == theirs.sharing_label
+            and mine.deletion_timestamp == theirs.deletion_timestamp
+            and (mine.uid, mine.name, mine.namespace) == (theirs.uid, theirs.name, theirs.namespace)
+        )
+
+    @property
+    def digest(self) -> int:
+        """Of all that is read of it; another Service may have the same, once in 2^64."""
+        metadata = self.metadata
+        pieces = (bytes(self.spec), bytes(self.status), bytes(metadata.annotations))
+        return hash((*pieces, metadata.sharing_label, metadata.uid))
+
+    def read(self) -> ServiceObject:
+        """All that is read of it.
+
+        Raises:
+            msgspec.DecodeError: A field is not of the type that Kubernetes gives it.
+        """
+        metadata = self.metadata
+        found: MetadataObject = {
+            "name": metadata.name,
+            "generateName": metadata.generate_name,
+            "namespace": metadata.namespace,
+            "uid": metadata.uid,
+            "annotations": _ANNOTATIONS.decode(metadata.annotations),
+            "labels": None if metadata.sharing_label is None else {SHARED_VIP: metadata.sharing_label},
+            "deletionTimestamp": metadata.deletion_timestamp,
+        }
+        return {"metadata": found, "spec": _SPEC.decode(self.spec), "status": _STATUS.decode(self.status)}
 
 
 class Request(msgspec.Struct, rename="camel"):
@@ -37,15 +108,15 @@ class Request(msgspec.Struct, rename="camel"):
 class ServiceRequest(Request, rename="camel"):
     """A request whose objects could be read as Services."""
 
-    object: ServiceObject | None = None
-    old_object: ServiceObject | None = None
+    object: ServiceDocument | None = None
+    old_object: ServiceDocument | None = None
 
 
 class OtherRequest(Request, rename="camel"):
     """A request whose objects could not: they stay bytes until the kind is known."""
 
-    object: msgspec.Raw = msgspec.Raw(b"null")
-    old_object: msgspec.Raw = msgspec.Raw(b"null")
+    object: msgspec.Raw = _NULL
+    old_object: msgspec.Raw = _NULL
 
 
 AdmissionRequest = ServiceRequest | OtherRequest
@@ -146,16 +217,16 @@ def _decode(body: bytes) -> _ServiceReview | _OtherReview:
         raise BadReviewError(f"the body is not an {KIND}: {error}") from error
 
 
-def parse_object(raw: ServiceObject | msgspec.Raw | None, *, what: str) -> ServiceObject | None:
+def parse_object(raw: ServiceDocument | msgspec.Raw | None, *, what: str) -> ServiceObject | None:
     """The Service in ``object`` or ``oldObject``; None where it is null.
 
     Raises:
         BadReviewError: A field is not of the type that Kubernetes gives it.
     """
-    if not isinstance(raw, msgspec.Raw):
-        return raw
+    if raw is None:
+        return None
     try:
-        return _SERVICE.decode(raw)
+        return raw.read() if isinstance(raw, ServiceDocument) else _SERVICE.decode(raw)
     except _UNREADABLE as error:
         raise BadReviewError(f"{what} is not a Service: {error}") from error
 

@@ -1,41 +1,61 @@
-"""What speaks against a stored member already: judged once for each change of its group, not at each request.
+"""Answers that stand: an update that changes nothing that is read of its Service gets the answer of the last one.
 
-Most updates that reach us change nothing that a rule looks at, and all they need is the warning that a conflict is
-still there. It never refuses anybody, and what it says is what ``existing_denials`` says.
+Most updates that reach us are of that kind (a label, a finalizer, a field's manager), and all they need is the warning
+that an old conflict is still there. It never refuses anybody: whether something changes is seen by comparing the two
+objects of the request byte by byte, and only the warnings are remembered, until anything is told of the group.
 """
 
 from typing import Final, NamedTuple
 
-from sharedvip.decide import existing_denials
-from sharedvip.model import Denial, ServiceName, ServiceView
+from sharedvip.model import ServiceName
+from webhook.answer import Answer
+from webhook.review import AdmissionRequest, ServiceDocument, ServiceRequest
 from webhook.world import Asked, View, World
 
-LIMIT: Final = 16_384
-"""Members remembered: some 4 MB. Beyond it everything is forgotten, and judged again when it is asked for."""
+LIMIT: Final = 4096
+"""Services remembered, some 4 MB; the first remembered goes first."""
 
 
 class _Known(NamedTuple):
-    candidate: ServiceView
+    digest: int
+    asked: Asked
     view: View
-    denials: tuple[Denial, ...]
+    answer: Answer
 
 
-class StandingConflicts:
-    """The violations that irrelevant updates leave as they were."""
+class StandingAnswers:
+    """The answers to updates that changed nothing."""
 
     def __init__(self, world: World) -> None:
         """Know none yet."""
         self._world = world
         self._known: dict[ServiceName, _Known] = {}
 
-    def of(self, asked: Asked) -> tuple[Denial, ...]:
-        """The violations that the old Service has; only for an update that changes nothing a rule looks at."""
-        view = self._world.cached(asked)
-        known = self._known.get(asked.candidate.name)
-        if known is not None and known.view.is_as(view) and known.candidate == asked.candidate:
-            return known.denials
-        denials = existing_denials(asked.candidate, old=asked.old, situation=view.situation(asked))
-        if len(self._known) >= LIMIT:
-            self._known.clear()
-        self._known[asked.candidate.name] = _Known(asked.candidate, view, denials)
-        return denials
+    def find(self, request: AdmissionRequest) -> Answer | None:
+        """The answer, where it is known; None: decide."""
+        document = _unchanged(request)
+        known = self._known.get(ServiceName(request.namespace, request.name)) if document is not None else None
+        if known is None or document is None or known.digest != document.digest:
+            return None
+        return known.answer if self._world.cached(known.asked).is_as(known.view) else None
+
+    def keep(self, request: AdmissionRequest, asked: Asked, answer: Answer) -> None:
+        """Remember an answer, if the request changes nothing."""
+        document = _unchanged(request)
+        if document is None or asked.candidate.sharing_key is None:
+            return
+        name = ServiceName(request.namespace, request.name)
+        self._known.pop(name, None)
+        while len(self._known) >= LIMIT:
+            del self._known[next(iter(self._known))]
+        self._known[name] = _Known(document.digest, asked, self._world.cached(asked), answer)
+
+
+def _unchanged(request: AdmissionRequest) -> ServiceDocument | None:
+    """The Service, where this is an update of one that changes nothing that is read of it."""
+    if request.operation != "UPDATE" or not isinstance(request, ServiceRequest):
+        return None
+    new, old, kind = request.object, request.old_object, request.kind
+    if new is None or old is None or kind.kind != "Service" or kind.group or request.sub_resource:
+        return None
+    return new if new.metadata.deletion_timestamp is None and new.is_like(old) else None

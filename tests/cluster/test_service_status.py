@@ -64,6 +64,33 @@ def test_the_vip_and_the_condition_are_published_and_withdrawn(connection: Conne
     connection.tell(story)
 
 
+def test_both_addresses_and_the_host_name_are_published(connection: Connection) -> None:
+    """A dual-stack VIP has two entries, each with the name; without a name there is none left."""
+    web = create(connection)
+
+    async def story(api: KubernetesApi) -> None:
+        name = "web.default.avi.internal"
+        await publish(
+            api,
+            web,
+            vip="10.0.0.1",
+            ready=True,
+            reason="Programmed",
+            message="80/TCP",
+            now=NOW,
+            hostname=name,
+            further_vips=("2001:db8::1",),
+        )
+        assert status(connection)["loadBalancer"]["ingress"] == [
+            {"ip": "10.0.0.1", "ipMode": "VIP", "hostname": name},
+            {"ip": "2001:db8::1", "ipMode": "VIP", "hostname": name},
+        ]
+        await say(api, web)
+        assert status(connection)["loadBalancer"]["ingress"] == [{"ip": "10.0.0.1", "ipMode": "VIP"}]
+
+    connection.tell(story)
+
+
 def test_the_condition_keeps_its_time_while_its_status_is_the_same(connection: Connection) -> None:
     """And what is said again unchanged is not stored again."""
     web = create(connection)

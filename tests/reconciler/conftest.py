@@ -1,13 +1,17 @@
-"""One simulated Avi Controller for all tests here; a cluster name of its own for each test."""
+"""One simulated Avi Controller for all tests here, a cluster name of its own for each, and a world to run in."""
 
 import itertools
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
+from localcluster.cluster import LocalCluster
+from reconciler.settings import ReconcilerSettings, VipNetwork
 from simulator.serve import running
 from simulator.settings import Settings, Subnet
 from tests.reconciler.controller import Avi
+from tests.reconciler.live import World, install
 
 _numbers = itertools.count(1)
 
@@ -33,3 +37,24 @@ def avi(simulated_avi: Avi) -> Avi:
 def cluster_name() -> str:
     """A cluster that no other test uses."""
     return f"c{next(_numbers)}"
+
+
+@pytest.fixture(scope="session")
+def installed(cluster: LocalCluster) -> Path:
+    """Our kind and the reconciler's rights as shipped; a kubeconfig that has no others."""
+    return install(cluster)
+
+
+@pytest.fixture
+def world(cluster: LocalCluster, *, namespace: str, avi: Avi, cluster_name: str, installed: Path) -> World:
+    """Everything but the reconciler."""
+    settings = ReconcilerSettings(
+        cluster_name=cluster_name,
+        avi_controller=avi.running.access.url,
+        avi_credentials_directory=avi.credentials(),
+        avi_vip_networks=(VipNetwork("net1"),),
+        avi_requests_per_second=32.0,
+        health_host="127.0.0.1",
+        health_port=0,
+    )
+    return World(cluster, namespace, avi, settings, installed)

@@ -1,6 +1,7 @@
 """A simulated Avi Controller with a journal that is read as sentences, and a reconciler on top of it."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -112,8 +113,25 @@ def no_fence() -> None:
     """Always the leader."""
 
 
+def process(
+    client: AviClient,
+    kubernetes: FakeKubernetes,
+    settings: ReconcilerSettings,
+    *,
+    has_macro: bool = True,
+    now: Callable[[], datetime] = lambda: START,
+) -> Stack:
+    """A reconciler that knows nothing yet."""
+    objects = AviObjects(client, cluster=settings.cluster_name, cloud=settings.avi_cloud)
+    side = AviSide(objects, has_macro=has_macro)
+    keeper = LedgerKeeper(kubernetes, policy=Policy(), now=now)
+    statuses = StatusKeeper(kubernetes)
+    worker = FullPass(kubernetes, keeper=keeper, avi=side, statuses=statuses, settings=settings)
+    return Stack(kubernetes, settings, client, side, keeper, statuses, worker)
+
+
 @asynccontextmanager
-async def stack(
+async def stack(  # noqa: PLR0913 - all keyword-only but two; each is what some test is about
     avi: Avi,
     kubernetes: FakeKubernetes,
     *,
@@ -122,9 +140,14 @@ async def stack(
     is_read: bool = True,
     has_macro: bool = True,
     now: Callable[[], datetime] = lambda: START,
+    observe: Callable[[str, int], None] = lambda _method, _status: None,
+    patience_seconds: float = 30.0,
+    credentials: Path | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    requests_per_second: float = 10_000.0,
 ) -> AsyncGenerator[Stack]:
     """A reconciler that has just started; it logs out at the end."""
-    credentials = avi.credentials()
+    credentials = credentials or avi.credentials()
     settings = ReconcilerSettings(
         cluster_name=cluster,
         avi_controller=avi.running.access.url,
@@ -136,18 +159,18 @@ async def stack(
         credentials=credentials,
         tenant=settings.avi_tenant,
         api_version=settings.avi_api_version,
-        rate=TokenBucket(10_000.0, burst=10_000.0),
+        rate=TokenBucket(requests_per_second),
         fence=fence,
+        observe=observe,
+        now=clock,
+        timeout=(patience_seconds, patience_seconds),
     )
-    side = AviSide(AviObjects(client, cluster=cluster, cloud=settings.avi_cloud), has_macro=has_macro)
-    keeper = LedgerKeeper(kubernetes, policy=Policy(), now=now)
-    statuses = StatusKeeper(kubernetes)
-    worker = FullPass(kubernetes, keeper=keeper, avi=side, statuses=statuses, settings=settings)
+    reconciler = process(client, kubernetes, settings, has_macro=has_macro, now=now)
     try:
         if is_read:
-            await side.read()
+            await reconciler.side.read()
             avi.forget()
-        yield Stack(kubernetes, settings, client, side, keeper, statuses, worker)
+        yield reconciler
     finally:
         avi.running.faults.clear()
         await client.close()

@@ -17,8 +17,18 @@ from tests.reconciler.controller import Avi
 
 DEADLINE_SECONDS = 30.0
 _PATIENCE_SECONDS = 0.1
+_DEPLOY = Path(__file__).parents[2] / "deploy"
 
 Object = dict[str, Any]
+
+
+def install(cluster: LocalCluster) -> Path:
+    """Our kind and the reconciler's rights as shipped; a kubeconfig that has no others."""
+    files = ["00-namespace", "10-customresourcedefinition", "20-serviceaccount"]
+    files += ["21-clusterrole", "22-clusterrolebinding", "23-role", "24-rolebinding"]
+    cluster.run_kubectl("apply", "--server-side", *(f"--filename={_DEPLOY / file}.yaml" for file in files))
+    cluster.run_kubectl("wait", "--for=condition=Established", "--timeout=20s", "crd/sharedvips.sharedvip.dev")
+    return cluster.service_account_kubeconfig("sharedvip-system", "sharedvip-reconciler")
 
 
 @dataclass(frozen=True)

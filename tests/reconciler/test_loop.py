@@ -202,3 +202,20 @@ def test_a_closed_fence_ends_everything_at_once() -> None:
         assert ended.group_contains(NotLeaderError)
 
     asyncio.run(story())
+
+
+def test_the_queue_depth_ends_at_zero() -> None:
+    """Also when the last work was done and nothing was taken after it."""
+
+    async def story() -> None:
+        passes = Passes()
+        running = _start(passes)
+        running.loop.group_changed(GROUP)
+        (waiting,) = running.metrics.queue_depth.collect()
+        await _until(lambda: passes.finished == 1)
+        await _until(lambda: next(iter(running.metrics.queue_depth.collect())).samples[0].value == 0)
+        assert waiting.samples[0].value == 1
+        running.stop.set()
+        await running.task
+
+    asyncio.run(story())

@@ -12,13 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from localcluster.cluster import LocalCluster
 from reconciler.run import FAILED, STOPPED, WRONG_SETTINGS, run
-from reconciler.settings import ReconcilerSettings, VipNetwork
+from reconciler.settings import ReconcilerSettings
 from sharedvip.annotations import SHARED_VIP
 from simulator.faults import Fault
 from tests.builders import KEY, service_object
-from tests.reconciler.controller import Avi
 from tests.reconciler.live import (
     DEADLINE_SECONDS,
     World,
@@ -36,32 +34,7 @@ from tests.reconciler.live import (
     workload,
 )
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
-
-
-@pytest.fixture(scope="session")
-def installed(cluster: LocalCluster) -> Path:
-    """Our kind and the reconciler's rights as shipped; a kubeconfig that has no others."""
-    files = ["00-namespace", "10-customresourcedefinition", "20-serviceaccount"]
-    files += ["21-clusterrole", "22-clusterrolebinding", "23-role", "24-rolebinding"]
-    cluster.run_kubectl("apply", "--server-side", *(f"--filename={DEPLOY / file}.yaml" for file in files))
-    cluster.run_kubectl("wait", "--for=condition=Established", "--timeout=20s", "crd/sharedvips.sharedvip.dev")
-    return cluster.service_account_kubeconfig("sharedvip-system", "sharedvip-reconciler")
-
-
-@pytest.fixture
-def world(cluster: LocalCluster, *, namespace: str, avi: Avi, cluster_name: str, installed: Path) -> World:
-    """Everything but the reconciler."""
-    settings = ReconcilerSettings(
-        cluster_name=cluster_name,
-        avi_controller=avi.running.access.url,
-        avi_credentials_directory=avi.credentials(),
-        avi_vip_networks=(VipNetwork("net1"),),
-        avi_requests_per_second=32.0,
-        health_host="127.0.0.1",
-        health_port=0,
-    )
-    return World(cluster, namespace, avi, settings, installed)
+_ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.e2e
@@ -269,7 +242,7 @@ def test_a_controller_that_is_away_at_the_start_ends_nothing(world: World) -> No
 
 @pytest.mark.e2e
 def test_an_address_that_another_wrote_into_a_status_is_left_to_it(world: World) -> None:
-    """An Event names the owner; our condition is there all the same."""
+    """An Event and our condition name the owner; when the address is taken out, ours comes by itself."""
 
     async def story() -> None:
         await world.apply(service("web", namespace=world.namespace))
@@ -278,8 +251,13 @@ def test_an_address_that_another_wrote_into_a_status_is_left_to_it(world: World)
         await world.kubectl("patch", "service", "web", *whose)
         async with world.reconciler():
             await until("an Event tells", lambda: has_event(world, "web", "StatusOwnedByOther"))
-            await until("and the condition", lambda: has_reason(world, "web", "Programmed"))
+            await until("and the condition", lambda: has_reason(world, "web", "StatusOwnedByOther"))
+            assert (await world.condition("web"))["status"] == "False"
             assert await world.vip("web") == "10.9.8.7"
+            gone = json.dumps({"status": {"loadBalancer": None}})
+            await world.kubectl("patch", "service", "web", *whose[:2], "--field-manager=hand", f"--patch={gone}")
+            await until("it is ours when the other let go", lambda: has_reason(world, "web", "Programmed"))
+            assert await world.vip("web") not in {"", "10.9.8.7"}
             await world.kubectl("delete", "service", "web")
             await until("no ledger", lambda: no_ledger(world))
 
@@ -297,7 +275,7 @@ def test_the_process_serves_its_health_and_ends_by_sigterm(world: World, tmp_pat
         "settings = ReconcilerSettings(cluster_name='c', mode='guard', health_host='127.0.0.1', health_port=0)\n"
         "sys.exit(asyncio.run(run(settings, kubeconfig=pathlib.Path(sys.argv[1]))))\n"
     )
-    environment = {"PYTHONPATH": str(DEPLOY.parent), "PATH": os.environ["PATH"], "NO_COLOR": "1"}
+    environment = {"PYTHONPATH": str(_ROOT), "PATH": os.environ["PATH"], "NO_COLOR": "1"}
     with subprocess.Popen(  # noqa: S603 - our own script
         [sys.executable, "-u", str(script), str(world.kubeconfig)], stdout=subprocess.PIPE, text=True, env=environment
     ) as process:

@@ -48,6 +48,13 @@ GRANTED: Final = {
     ),
     "the reconciler may write a Service's status": Right("reconciler", "patch", "services", subresource="status"),
     "the reconciler may watch endpoints": Right("reconciler", "watch", "endpointslices", group="discovery.k8s.io"),
+    "the reconciler may watch nodes": Right("reconciler", "watch", "nodes"),
+    "the reconciler may watch pods": Right("reconciler", "watch", "pods"),
+    "the reconciler may watch namespaces": Right("reconciler", "watch", "namespaces"),
+    "the reconciler may watch AviInfraSettings": Right(
+        "reconciler", "watch", "aviinfrasettings", group="ako.vmware.com"
+    ),
+    "the reconciler may watch L4Rules": Right("reconciler", "watch", "l4rules", group="ako.vmware.com"),
     "the reconciler may end a group": Right("reconciler", "delete", "sharedvips", group="sharedvip.dev"),
     "the reconciler may unlock an address": Right("reconciler", "delete", "ipaddresses", group="networking.k8s.io"),
     "the reconciler may tell events": Right("reconciler", "create", "events", group="events.k8s.io"),

@@ -313,7 +313,8 @@ def test_too_many_at_once_are_told_at_once() -> None:
         scope = {"type": "http", "query_string": b"", "headers": [(b"content-type", b"application/json")]}
         talker = asyncio.create_task(one(scope, unfinished, lambda _: unfinished()))  # pyright: ignore[reportArgumentType] - never sends
         first = asyncio.create_task(post(one, body))
-        await begun.wait()
+        async with asyncio.timeout(10):
+            await begun.wait()
         second = await post(one, body)
         go.set()
         third = await first

@@ -1,0 +1,227 @@
+"""``sharedvip groups`` shows every group as it is, and everybody who asks for it."""
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from typer.testing import CliRunner
+
+import cli.groups
+from cli.groups import GroupTree, Service, SharedVip, render, trees
+from cli.main import app
+from cluster import service_status
+from cluster.api import KubernetesApi
+from cluster.services import read_service
+from cluster.shared_vip_documents import ListenerStatus, SharedVipStatus
+from cluster.shared_vips import SharedVipStore
+from localcluster.cluster import LocalCluster
+from reconciler.group_pass import CONFLICT
+from sharedvip.annotations import READY_CONDITION, SHARED_VIP
+from sharedvip.ledger import Claim, Member
+from sharedvip.model import GroupName, Listener, ServiceName, SharedValues
+from tests.builders import KEY, service_object
+
+CRD = Path(__file__).parents[2] / "deploy/10-customresourcedefinition.yaml"
+RUNNER = CliRunner()
+
+Object = dict[str, Any]
+
+
+def shared_vip(*claims: str, key: str = KEY, **status: object) -> SharedVip:
+    """``shared_vip("80/TCP web")``; each Service's uid is its name."""
+    entries: list[Object] = []
+    for claim in claims:
+        listener, _, service = claim.partition(" ")
+        port, _, protocol = listener.partition("/")
+        entries.append({"port": int(port), "protocol": protocol, "service": service, "uid": service})
+    document = {"metadata": {"namespace": "default"}, "spec": {"key": key, "claims": entries}, "status": status}
+    return msgspec.convert(document, type=SharedVip)
+
+
+def asker(name: str, *, key: str = KEY, kind: str = "LoadBalancer", reason: str = "", message: str = "") -> Service:
+    """A Service that asks for the group; with a reason, our condition is on it."""
+    condition = {"type": READY_CONDITION, "status": str(reason == "Programmed"), "reason": reason, "message": message}
+    metadata = {"name": name, "namespace": "default", "uid": name, "annotations": {SHARED_VIP: key}}
+    status = {"conditions": [condition] if reason else []}
+    return msgspec.convert({"metadata": metadata, "spec": {"type": kind}, "status": status}, type=Service)
+
+
+def only(*, shared_vips: tuple[SharedVip, ...] = (), services: tuple[Service, ...] = ()) -> GroupTree:
+    """The one group there is."""
+    (group,) = trees(shared_vips, services)
+    return group
+
+
+PROGRAMMED = {"type": "Ready", "status": "True", "reason": "Programmed", "message": "80/TCP served"}
+SERVED = {"port": 80, "protocol": "TCP", "service": "web", "servers": 3, "readyServers": 2}
+
+
+def test_the_whole_tree() -> None:
+    """VIP, listener, Service, servers, who is refused and who waits, in this order."""
+    group = only(
+        shared_vips=(
+            shared_vip("443/TCP api", "80/TCP web", vip="10.0.0.1", listeners=[SERVED], conditions=[PROGRAMMED]),
+        ),
+        services=(
+            asker("web", reason="Programmed"),
+            asker("api"),
+            asker("zoe"),
+            asker("late", reason="Conflict", message="port 80/TCP is taken\nand more [duplicate-port]"),
+        ),
+    )
+
+    assert render([group]).splitlines() == [
+        f"10.0.0.1  default/{KEY}  Programmed",
+        "├── 80/TCP -> web  2 of 3 servers ready",
+        "├── 443/TCP -> api  claimed, not served",
+        "├── refused: late  Conflict: port 80/TCP is taken; and more [duplicate-port]",
+        "└── waiting: zoe  nobody has judged it yet; its Events may tell more",
+    ]
+
+
+def test_guard_mode_shows_claims_without_a_status() -> None:
+    """Nobody writes one there."""
+    group = only(shared_vips=(shared_vip("80/TCP web"),))
+
+    assert render([group]).splitlines() == [
+        f"(no VIP)  default/{KEY}  no status: nothing of ours programs the Avi Controller, or not yet",
+        "└── 80/TCP -> web  claimed, not served",
+    ]
+
+
+def test_a_group_that_is_not_ready_says_why() -> None:
+    """In the words of its condition."""
+    failed = {"type": "Ready", "status": "False", "reason": "AviRefused", "message": "no free address in 'net1'"}
+
+    assert render([only(shared_vips=(shared_vip(conditions=[failed]),))]).endswith(
+        "AviRefused: no free address in 'net1'\n"
+    )
+
+
+def test_a_group_without_a_ledger_is_shown() -> None:
+    """Newcomers that do not fit together have none."""
+    group = only(services=(asker("a", reason="Conflict", message="differs"),))
+
+    assert (group.key, group.listeners, [one.service for one in group.refused]) == (KEY, (), ["a"])
+
+
+def test_a_member_that_wants_more_in_vain_is_refused_too() -> None:
+    """It holds one listener and asked for another past admission."""
+    group = only(
+        shared_vips=(shared_vip("80/TCP web"),), services=(asker("web", reason=CONFLICT, message="443/TCP is taken"),)
+    )
+
+    assert [one.message for one in group.refused] == ["443/TCP is taken"]
+
+
+def test_an_earlier_incarnation_is_not_the_member() -> None:
+    """The claim's uid decides, not its name."""
+    ledger = shared_vip("80/TCP web")
+    reborn = msgspec.convert(
+        {
+            "metadata": {"name": "web", "namespace": "default", "uid": "2", "annotations": {SHARED_VIP: KEY}},
+            "spec": {"type": "LoadBalancer"},
+        },
+        type=Service,
+    )
+
+    assert only(shared_vips=(ledger,), services=(reborn,)).waiting == ("web",)
+
+
+def test_who_cannot_be_a_member_is_not_shown() -> None:
+    """A ClusterIP Service, or one without the annotation."""
+    plain = msgspec.convert({"metadata": {"name": "b", "namespace": "default"}}, type=Service)
+
+    assert trees((), (asker("a", kind="ClusterIP"), plain)) == ()
+
+
+def test_no_group_is_a_sentence() -> None:
+    """Silence would look like a fault."""
+    assert render(()) == "no group of Services shares a VIP here\n"
+
+
+def test_nothing_moves_the_terminals_cursor() -> None:
+    """A key that came past admission may hold escape sequences."""
+    printed = render([only(services=(asker("a", key="\x1b[2Jkey", reason="Conflict", message="\rno"),))])
+
+    assert "\x1b" not in printed
+    assert "\r" not in printed
+    assert "\\x1b[2Jkey" in printed
+
+
+def test_groups_are_sorted() -> None:
+    """By namespace and key."""
+    found = trees((shared_vip(key="b"), shared_vip(key="c")), (asker("x", key="a"),))
+
+    assert [group.key for group in found] == ["a", "b", "c"]
+
+
+def test_the_reason_is_the_reconcilers() -> None:
+    """Spelled twice, so that the command need not load avisdk."""
+    assert cli.groups.CONFLICT == CONFLICT
+
+
+def test_another_output_is_refused() -> None:
+    """With the words that are possible; exit code 2, before anybody is asked."""
+    done = RUNNER.invoke(app, ["groups", "--output=yaml"])
+
+    assert done.exit_code == 2
+    assert "text, json" in done.output
+
+
+def test_a_kubeconfig_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+    """Exit code 1, no traceback."""
+    done = RUNNER.invoke(app, ["groups", f"--kubeconfig={tmp_path / 'none'}"])
+
+    assert done.exit_code == 1
+    assert "cannot tell where the API server is" in done.output
+
+
+@pytest.mark.e2e
+def test_a_real_group(cluster: LocalCluster, namespace: str) -> None:
+    """As the API server stores it, as text and as JSON."""
+    cluster.run_kubectl("apply", "-f", str(CRD))
+    cluster.run_kubectl("wait", "--for=condition=Established", "crd/sharedvips.sharedvip.dev")
+    for service in (service_object("web", namespace=namespace), service_object("late", namespace=namespace)):
+        cluster.run_kubectl("apply", "-f", "-", input=json.dumps(service))
+    asyncio.run(tell_statuses(cluster, namespace))
+
+    words = ["groups", "-n", namespace, f"--kubeconfig={cluster.kubeconfig}"]
+    text, structured = RUNNER.invoke(app, words), RUNNER.invoke(app, [*words, "-o", "json"])
+
+    assert text.output.splitlines() == [
+        f"10.9.8.7  {namespace}/{KEY}  Programmed",
+        "├── 80/TCP -> web  1 of 2 servers ready",
+        "└── refused: late  Conflict: 80/TCP is taken",
+    ]
+    (group,) = json.loads(structured.output)
+    assert (text.exit_code, structured.exit_code) == (0, 0)
+    assert group["listeners"] == [{"port": 80, "protocol": "TCP", "service": "web", "servers": 2, "readyServers": 1}]
+    assert group["refused"] == [{"service": "late", "reason": "Conflict", "message": "80/TCP is taken"}]
+
+
+async def tell_statuses(cluster: LocalCluster, namespace: str) -> None:
+    """What admission and the reconciler write: "web" is served, "late" is refused."""
+    api = await KubernetesApi.connect(cluster.kubeconfig, user_agent="sharedvip-test/1")
+    now, group, store = datetime.now(UTC), GroupName(namespace, KEY), SharedVipStore(api)
+    try:
+        web, late = [await read_service(api, ServiceName(namespace, name)) for name in ("web", "late")]
+        assert web is not None
+        assert late is not None
+        claim = Claim(Listener(80, "TCP"), "web", web.uid, now)
+        await store.claim(group, Member("web", web.uid), shared=SharedValues(), claims=[claim])
+        listeners = (ListenerStatus(claim.listener, "web", 2, 1),)
+        status = SharedVipStatus(
+            is_ready=True, reason="Programmed", message="served", vip="10.9.8.7", listeners=listeners
+        )
+        await store.report(group, status, now=now)
+        await service_status.publish(
+            api, late, vip="", ready=False, reason="Conflict", message="80/TCP is taken", now=now
+        )
+        await api.request("GET", "/readyz")
+    finally:
+        await api.close()
