@@ -21,7 +21,7 @@ from typing import Final
 
 import structlog
 from prometheus_client import Counter
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from cluster.errors import ApiError, ClusterError, TooManyRequests
 from webhook import metrics
@@ -112,7 +112,13 @@ class AdmissionEndpoint:
         content_type, length = _content(scope)
         _require_json(content_type)
         # Counted after it: who is slow to ask takes no place from those who have asked.
-        body = await _read_body(receive, length=length, limit=self._settings.body_limit_bytes)
+        limit = self._settings.body_limit_bytes
+        if length.isdigit() and int(length) > limit:
+            raise _too_large(limit)
+        message = await receive()
+        body = message.get("body", b"")
+        if message.get("more_body", True) or len(body) > limit:
+            body = await _read_rest(message, receive, limit=limit)
         if self.in_flight >= self._settings.in_flight_limit:
             raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "too many requests at once")
         self.in_flight += 1
@@ -161,7 +167,7 @@ class AdmissionEndpoint:
             metrics.REFUSALS.labels(denial.rule).inc()
         self._log.info(
             "admission.decided",
-            verdict=answer.verdict.value,
+            verdict=answer.verdict,
             operation=operation,
             namespace=request.namespace,
             name=request.name,
@@ -201,21 +207,18 @@ def _require_json(header: bytes) -> None:
         )
 
 
-async def _read_body(receive: Receive, *, length: bytes, limit: int) -> bytes:
-    if length.isdigit() and int(length) > limit:
-        raise _too_large(limit)
-    body = b""
+async def _read_rest(message: Message, receive: Receive, *, limit: int) -> bytes:
+    """The body that begins with a message; nearly always that is all of it."""
+    body = bytearray()
     while True:
-        message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGoneError
-        # Nearly always the first message is all; pieces are joined by a bytearray, or 7 MiB of them cost seconds.
-        body = body + message.get("body", b"") if body else message.get("body", b"")
+        body += message.get("body", b"")
         if len(body) > limit:
             raise _too_large(limit)
         if not message.get("more_body", False):
             return bytes(body)
-        body = bytearray(body)
+        message = await receive()
 
 
 def _undecided(error: ClusterError) -> ProblemError:

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from reconciler.loop import Loop
 from reconciler.metrics import ReconcilerMetrics
-from sharedvip.model import GroupName
+from sharedvip.model import GroupName, ServiceName, ServiceView
 from tests.builders import GROUP, service
 from tests.reconciler.controller import START, Avi, Stack, admitted, stack
 from tests.reconciler.fake_kubernetes import FakeKubernetes
@@ -100,7 +100,7 @@ def test_a_boot_with_a_thousand_groups_reads_thirty_pages_and_writes_nothing(avi
     """Two listeners each, 5,000 objects; 200 fit on a page."""
 
     async def told() -> None:
-        kubernetes = FakeKubernetes()
+        kubernetes = _Large()
         for number in range(GROUPS):
             key = f"key-{number}"
             kubernetes.admit(service(f"s{number}", "80/TCP", "80/UDP", key=key), at=START)
@@ -116,6 +116,15 @@ def test_a_boot_with_a_thousand_groups_reads_thirty_pages_and_writes_nothing(avi
         kubernetes.delete(*list(kubernetes.stored))
 
     asyncio.run(told())
+
+
+class _Large(FakeKubernetes):
+    """The fake looks through all Services for each group; here each is a group."""
+
+    def members(self, group: GroupName) -> tuple[ServiceView, ...]:
+        """As ``Kubernetes``."""
+        member = self.stored.get(ServiceName(group.namespace, f"s{group.key.removeprefix('key-')}"))
+        return () if member is None else (member,)
 
 
 class _Never:
