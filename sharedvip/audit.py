@@ -1,0 +1,179 @@
+"""Every conflict in a stored world, and whether its ledgers tell the truth; it asks nobody and changes nothing.
+
+Conflicts are judged by the rules of admission, on what is stored alone: a claim that waits for its Service is nobody's
+fault. The ledgers are judged against what is stored, once the grace has passed.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final
+
+from sharedvip.addresses import canonical
+from sharedvip.decide import decide
+from sharedvip.holders import address_holders
+from sharedvip.ledger import GRACE, Claim, Ledger, confirmed_claims, group_of, is_accepted, object_name
+from sharedvip.model import AddressHolder, Denial, Group, GroupName, Policy, ServiceName, ServiceView, Situation
+from sharedvip.parse import static_address
+from sharedvip.wording import quoted
+
+CLAIM_WITHOUT_SERVICE: Final = "claim-without-service"
+SERVICE_WITHOUT_CLAIM: Final = "service-without-claim"
+ADDRESS_WITHOUT_LOCK: Final = "address-without-lock"
+LOCK_WITHOUT_GROUP: Final = "lock-without-group"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredWorld:
+    """What the API server holds, of one moment as far as lists can be."""
+
+    services: tuple[ServiceView, ...]
+    """All with the annotation, and all of type LoadBalancer: those may hold an address."""
+    ledgers: tuple[Ledger, ...] = ()
+    locks: Mapping[str, GroupName] = field(default_factory=dict[str, GroupName])
+    """Which group holds an address (canonical spelling), by our ``IPAddress`` objects."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong."""
+
+    kind: str
+    """``Service``, ``SharedVIP`` or ``IPAddress``."""
+    namespace: str
+    """"" for an ``IPAddress``."""
+    name: str
+    rule: str
+    """The rule's ID, or what is wrong with the ledger."""
+    message: str
+    """One line, with the ID at its end."""
+
+    def __str__(self) -> str:
+        """``Service default/web: spec.ports[0]: … [duplicate-port]``."""
+        place = f"{self.namespace}/{self.name}" if self.namespace else self.name
+        return f"{self.kind} {place}: {self.message}"
+
+
+def find_conflicts(world: StoredWorld, *, policy: Policy | None = None) -> tuple[Finding, ...]:
+    """All violations of all Services, by namespace and name, then in the order of the rules."""
+    index = _Index(world, policy or Policy())
+    asking = sorted((s for s in world.services if s.group is not None), key=lambda service: service.name)
+    return tuple(_of_rule(service.name, denial) for service in asking for denial in index.denials(service))
+
+
+def find_untruths(world: StoredWorld, *, now: datetime, policy: Policy | None = None) -> tuple[Finding, ...]:
+    """Where ledgers and locks differ from what is stored, sorted; what is younger than the grace may differ.
+
+    Args:
+        world: With all Services, ledgers and locks of the cluster.
+        now: UTC.
+        policy: What the platform engineer decided.
+    """
+    index = _Index(world, policy or Policy())
+    found = [
+        *(finding for ledger in world.ledgers for finding in _dead_claims(ledger, index, now)),
+        *_unclaimed_members(index),
+        *_wrong_locks(world, now),
+    ]
+    return tuple(sorted(found, key=lambda f: (f.namespace, f.kind, f.name, f.message)))
+
+
+class _Index:
+    """The world by group and by address."""
+
+    def __init__(self, world: StoredWorld, policy: Policy) -> None:
+        self.members: dict[GroupName, list[ServiceView]] = {}
+        self.ledgers: Final = {ledger.name: ledger for ledger in world.ledgers}
+        self._policy: Final = policy
+        self._by_address: dict[str, list[ServiceView]] = {}
+        self._groups_by_address: dict[str, set[GroupName]] = {}
+        for service in world.services:
+            self._add(service)
+        for ledger in world.ledgers:
+            if ledger.vip:
+                self._groups_by_address.setdefault(ledger.vip, set()).add(ledger.name)
+
+    def _add(self, service: ServiceView) -> None:
+        group, address = service.group, static_address(service)
+        if group is not None:
+            self.members.setdefault(group, []).append(service)
+        if group is not None and service.is_member and address:
+            self._groups_by_address.setdefault(address, set()).add(group)
+        for one in {address, *map(canonical, service.vips)} - {""}:
+            self._by_address.setdefault(one, []).append(service)
+
+    def denials(self, service: ServiceView) -> tuple[Denial, ...]:
+        """What the rules say of a stored Service with the annotation."""
+        name = service.group
+        return (
+            ()
+            if name is None
+            else decide(service, Situation(self._met(name, service), self._holders(name, service), self._policy))
+        )
+
+    def _met(self, name: GroupName, service: ServiceView) -> Group:
+        ledger = self.ledgers.get(name)
+        # What is claimed and not stored yet is left out; where the group lives is not.
+        settled = None if ledger is None else replace(ledger, claims=())
+        return group_of(name, ledger=settled, services=self.members.get(name, ()), candidate=service)
+
+    def _holders(self, name: GroupName, service: ServiceView) -> tuple[AddressHolder, ...]:
+        address = static_address(service)
+        return address_holders(
+            name, services=self._by_address.get(address, ()), groups=self._groups_by_address.get(address, ())
+        )
+
+
+def _of_rule(service: ServiceName, denial: Denial) -> Finding:
+    return Finding("Service", service.namespace, service.name, denial.rule, str(denial))
+
+
+def _dead_claims(ledger: Ledger, index: _Index, now: datetime) -> Iterator[Finding]:
+    backed = confirmed_claims(ledger, index.members.get(ledger.name, ()))
+    for claim in ledger.claims:
+        if claim not in backed and now - claim.claimed_at > GRACE:
+            yield _untruth(ledger.name, CLAIM_WITHOUT_SERVICE, _unbacked(claim))
+
+
+def _unbacked(claim: Claim) -> str:
+    return (
+        f"{claim.listener} is claimed by Service {quoted(claim.service)} of uid {claim.uid} "
+        f"since {claim.claimed_at:%Y-%m-%dT%H:%M:%SZ}, and no such Service has it"
+    )
+
+
+def _unclaimed_members(index: _Index) -> Iterator[Finding]:
+    """Members outside the ledger that nothing speaks against: those in conflict are told of by the rules."""
+    for group, services in index.members.items():
+        ledger = index.ledgers.get(group)
+        outside = [s for s in services if s.is_member and not s.is_deleting and not is_accepted(ledger, s)]
+        # Who came past admission joins together with the others or not at all.
+        if any(index.denials(service) for service in outside):
+            continue
+        for service in outside:
+            message = f"is no member in the ledger of shared VIP {quoted(group.key)}, and no rule speaks against it"
+            line = f"{message} [{SERVICE_WITHOUT_CLAIM}]"
+            yield Finding("Service", service.name.namespace, service.name.name, SERVICE_WITHOUT_CLAIM, line)
+
+
+def _wrong_locks(world: StoredWorld, now: datetime) -> Iterator[Finding]:
+    wanted = {(ledger.shared.static_address, ledger.name) for ledger in world.ledgers if ledger.shared.static_address}
+    for address, group in world.locks.items():
+        if (address, group) not in wanted:
+            message = f"is held for shared VIP {quoted(group.key)} of {quoted(group.namespace)}, which does not use it"
+            yield Finding("IPAddress", "", address, LOCK_WITHOUT_GROUP, f"{message} [{LOCK_WITHOUT_GROUP}]")
+    for ledger in world.ledgers:
+        group, address = ledger.name, ledger.shared.static_address
+        # The claim comes first, then the lock: in between, nothing is wrong.
+        is_settled = any(now - claim.claimed_at > GRACE for claim in ledger.claims)
+        if address and is_settled and world.locks.get(address) != group:
+            yield _untruth(group, ADDRESS_WITHOUT_LOCK, f"{address} is not held for it by an IPAddress")
+
+
+def _untruth(group: GroupName, rule: str, message: str) -> Finding:
+    return Finding("SharedVIP", group.namespace, object_name(group.key), rule, f"{message} [{rule}]")
+
+
+def groups_in(services: Iterable[ServiceView]) -> frozenset[GroupName]:
+    """The groups that Services ask for."""
+    return frozenset(service.group for service in services if service.group is not None)
