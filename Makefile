@@ -1,12 +1,12 @@
 # Each verb brings what it needs: only python3 (3.11 or newer), make and the package registries are assumed.
 PYTHON ?= python3
 BIN := .venv/bin
-CODE := sharedvip cluster webhook reconciler certs simulator localcluster cli tests scripts
+CODE := sharedvip cluster webhook reconciler certs simulator localcluster cli bench soak tests scripts
 
-.PHONY: help demo test check format binaries environment clean
+.PHONY: help demo test check soak bench-admission bench-reconcile format binaries environment clean
 
 help: ## Show the verbs.
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 18
 
 demo: environment ## Show the main job: real control plane, simulated Avi Controller, real kubectl.
 	@$(BIN)/sharedvip demo
@@ -21,6 +21,15 @@ check: environment ## Format, lint, types, import contracts, spelling, documents
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/codespell
 	$(BIN)/pytest -q -m "not e2e" tests/repo
+
+soak: binaries ## Try the guarantees a thousand times, and write what was stored to docs/reference (hours).
+	$(BIN)/python -m soak
+
+bench-admission: binaries ## Admission against its floor, OPA and a ValidatingAdmissionPolicy; writes docs/reference.
+	$(BIN)/python -m bench.admission
+
+bench-reconcile: binaries ## 1,000 groups from nothing, restarts, resyncs; writes docs/reference.
+	$(BIN)/python -m bench.reconcile
 
 format: environment ## Rewrite the code as the check wants it.
 	$(BIN)/ruff format $(CODE)

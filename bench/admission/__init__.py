@@ -1,0 +1,1 @@
+"""``make bench-admission``: what a decision costs, beside the floor, OPA and a ValidatingAdmissionPolicy."""

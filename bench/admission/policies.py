@@ -1,0 +1,207 @@
+"""Creates through the real API server, under no policy, under a ValidatingAdmissionPolicy and under us.
+
+One writer, one create at a time: what a user waits for. After each, untimed, the Service is deleted and the janitor's
+work is done for it, so that every create meets its group as the first one did. It never decides what is good enough.
+"""
+
+import re
+import statistics
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import quote
+
+from bench.admission.kube import APPLY, MERGE_PATCH, Kube, Reply, in_parallel
+from bench.admission.population import BenchGroup, JsonObject, Namespace, render_service
+from bench.admission.stage import Stage
+from bench.generator import percentile
+from sharedvip.ledger import object_name
+
+POLICIES: Final = ("none", "vap", "ours")
+WRITERS: Final = 16
+_REFUSED_WITH: Final = {"none": 201, "vap": 422, "ours": 403}
+"""What a Service that is no LoadBalancer is answered: so one sees whose word holds."""
+_FIRST_PORT: Final = 20_000
+_WRITES: Final = re.compile(r'^sharedvip_ledger_writes_total\{purpose="([^"]+)"\} (\S+)$', re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Creates:
+    """The creates in one namespace under one policy."""
+
+    namespace: Namespace
+    policy: str
+    milliseconds: list[float] = field(default_factory=list[float])
+
+    @property
+    def p50_ms(self) -> float:
+        """Half of them took at most this."""
+        return statistics.median(self.milliseconds)
+
+    @property
+    def p99_ms(self) -> float:
+        """All but one of a hundred."""
+        return percentile(sorted(self.milliseconds), 0.99)
+
+
+@dataclass(frozen=True, slots=True)
+class Contention:
+    """Sixteen writers at once, each with ports of its own, in one group."""
+
+    rounds: int
+    admitted: int
+    writes: float
+    p50_ms: float
+    p99_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Throughs:
+    """All that was measured through the API server."""
+
+    creates: tuple[Creates, ...]
+    writes_per_create: float
+    updates_ms: float
+    updates: int
+    writes_per_update: float
+    contention: Contention
+
+    def of(self, services: int, policy: str) -> Creates:
+        """One of the creates."""
+        return next(c for c in self.creates if (c.namespace.services, c.policy) == (services, policy))
+
+
+def measure(stage: Stage, namespaces: Sequence[Namespace], *, rounds: int, creates: int) -> Throughs:
+    """Each namespace under each policy in turn, and again, so many rounds; then updates, then sixteen writers."""
+    found = tuple(Creates(namespace, policy) for namespace in namespaces for policy in POLICIES)
+    written, admitted = 0.0, 0
+    writer = Writer(stage)
+    for _ in range(rounds):
+        for entry in found:
+            stage.set_policy(entry.namespace.name, entry.policy)
+            writer.wait_for(entry.namespace, entry.policy)
+            before = ledger_writes(stage.metrics())
+            entry.milliseconds.extend(writer.create(entry.namespace) for _ in range(creates))
+            if entry.policy == "ours":
+                written += ledger_writes(stage.metrics()) - before
+                admitted += creates
+    updates, writes = writer.update(namespaces[-1], count=rounds * creates)
+    return Throughs(
+        found,
+        writes_per_create=written / admitted,
+        updates_ms=statistics.median(updates),
+        updates=len(updates),
+        writes_per_update=writes / len(updates),
+        contention=writer.contend(namespaces[-1], rounds=rounds * 4),
+    )
+
+
+def ledger_writes(metrics: str) -> float:
+    """All writes to the ledger so far, whatever for."""
+    return sum(float(count) for _, count in _WRITES.findall(metrics))
+
+
+class Writer:
+    """Writes Services as a user would, and tidies up behind them."""
+
+    def __init__(self, stage: Stage) -> None:
+        """Use the stage's API server and groups."""
+        self._stage = stage
+        self._kube: Kube = stage.kube
+        self._turn = 0
+
+    def wait_for(self, namespace: Namespace, policy: str) -> None:
+        """Return when the API server judges by that policy."""
+        group = self._group(namespace)
+        wrong = render_service(group, name="probe", ports=((_FIRST_PORT, "TCP"),), service_type="ClusterIP")
+        path = f"{_services(namespace.name)}?dryRun=All"
+        wanted = _REFUSED_WITH[policy]
+        self._stage.wait(
+            lambda: self._kube.request("POST", path, body=wrong).status == wanted,
+            what=f"policy '{policy}' holds in {namespace.name}",
+        )
+
+    def create(self, namespace: Namespace) -> float:
+        """Create a member with ports of its own, then take it away; how long the create took, in milliseconds."""
+        group = self._group(namespace)
+        reply = self._post(group, self._next())
+        self._take_away(group, [reply.parse()])
+        return reply.milliseconds
+
+    def update(self, namespace: Namespace, *, count: int) -> tuple[list[float], float]:
+        """Change a label of members, under us: each in milliseconds, and how often the ledger was written for all."""
+        self._stage.set_policy(namespace.name, "ours")
+        self.wait_for(namespace, "ours")
+        before = ledger_writes(self._stage.metrics())
+        names = [service["metadata"]["name"] for service in self._stage.services[namespace.name]]
+        taken: list[float] = []
+        for number in range(count):
+            body = {"metadata": {"labels": {"team": f"team-{number}"}}}
+            path = f"{_services(namespace.name)}/{names[number % len(names)]}"
+            reply = self._kube.request("PATCH", path, body=body, content_type=MERGE_PATCH)
+            reply.parse()
+            taken.append(reply.milliseconds)
+        return taken, ledger_writes(self._stage.metrics()) - before
+
+    def contend(self, namespace: Namespace, *, rounds: int) -> Contention:
+        """Sixteen writers released together, each with ports of its own."""
+        self._stage.set_policy(namespace.name, "ours")
+        self.wait_for(namespace, "ours")
+        before = ledger_writes(self._stage.metrics())
+        group = self._group(namespace)
+        taken: list[float] = []
+        admitted = 0
+        for _ in range(rounds):
+            replies = self._together(group)
+            stored = [reply.parse() for reply in replies if reply.status == _CREATED]
+            admitted += len(stored)
+            taken.extend(reply.milliseconds for reply in replies)
+            self._take_away(group, stored)
+        written = ledger_writes(self._stage.metrics()) - before
+        return Contention(rounds, admitted, written, statistics.median(taken), percentile(sorted(taken), 0.99))
+
+    def _together(self, group: BenchGroup) -> list[Reply]:
+        released = threading.Barrier(WRITERS)
+
+        def post(number: int) -> Reply:
+            self._kube.get("/version")  # the connection is there before the race
+            released.wait()
+            return self._post(group, number)
+
+        return in_parallel(post, [self._next() for _ in range(WRITERS)], writers=WRITERS)
+
+    def _post(self, group: BenchGroup, number: int) -> Reply:
+        port = _FIRST_PORT + number % 10_000
+        service = render_service(group, name=f"new-{number}", ports=((port, "TCP"), (port, "UDP")))
+        return self._kube.request("POST", _services(group.namespace), body=service)
+
+    def _take_away(self, group: BenchGroup, services: Iterable[JsonObject]) -> None:
+        """Delete Services, and take their claims back as the janitor does: an apply of nothing, by the member."""
+        name = object_name(group.key)
+        path = f"/apis/sharedvip.dev/v1alpha1/namespaces/{group.namespace}/sharedvips/{name}"
+        nothing = {
+            "apiVersion": "sharedvip.dev/v1alpha1",
+            "kind": "SharedVIP",
+            "metadata": {"name": name, "namespace": group.namespace},
+        }
+        for service in services:
+            metadata = service["metadata"]
+            self._kube.request("DELETE", f"{_services(group.namespace)}/{metadata['name']}").parse()
+            member = quote(f"{metadata['name']}.{metadata['uid']}")
+            self._kube.request("PATCH", f"{path}?fieldManager={member}", body=nothing, content_type=APPLY).parse()
+
+    def _group(self, namespace: Namespace) -> BenchGroup:
+        """A group without a static address: with one, a create also looks at the address's lock."""
+        return next(g for g in self._stage.groups if g.namespace == namespace.name and not g.static_address)
+
+    def _next(self) -> int:
+        self._turn += 1
+        return self._turn
+
+
+_CREATED: Final = 201
+
+
+def _services(namespace: str) -> str:
+    return f"/api/v1/namespaces/{namespace}/services"

@@ -1,0 +1,56 @@
+"""``python -m soak``: tries the guarantees, says one line each, and writes the page; exit code 1: one is broken."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from cluster.api import KubernetesApi
+from soak.guarantees import FULL_ROUNDS, GUARANTEES, Guarantee
+from soak.page import machine, render_page
+from soak.result import Result
+from soak.rig import Rig
+
+PAGE: Final = Path(__file__).parents[1] / "docs/reference/guarantees.md"
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run; the exit code."""
+    known = {guarantee.name: guarantee for guarantee in GUARANTEES}
+    parser = argparse.ArgumentParser(prog="python -m soak", description=__doc__)
+    parser.add_argument("guarantees", nargs="*", metavar="guarantee", help=f"of {', '.join(known)} (default: all)")
+    parser.add_argument("--rounds", type=int, default=FULL_ROUNDS, help="of each (default %(default)s)")
+    parser.add_argument("--page", type=Path, help=f"where the results go (default for all guarantees: {PAGE.name})")
+    asked = parser.parse_args(words)
+    if unknown := [name for name in asked.guarantees if name not in known]:
+        parser.error(f"no such guarantee: {', '.join(unknown)}")
+    chosen = [known[name] for name in asked.guarantees] or list(GUARANTEES)
+    page: Path | None = asked.page or (None if asked.guarantees else PAGE)
+    with Rig(progress=_say) as rig:
+        results = asyncio.run(keep_all(rig, chosen, rounds=asked.rounds))
+        if page is not None:
+            page.write_text(render_page(results, rounds=asked.rounds, on=machine(rig)))
+    return 0 if all(result.is_kept for result in results) else 1
+
+
+async def keep_all(rig: Rig, guarantees: Sequence[Guarantee], *, rounds: int) -> list[Result]:
+    """Try them in their order, and say a line after each."""
+    api = await KubernetesApi.connect(rig.cluster.kubeconfig, user_agent="sharedvip-soak")
+    results: list[Result] = []
+    try:
+        for guarantee in guarantees:
+            results.append(await guarantee.keep(rig, api, rounds=rounds))
+            print(results[-1], flush=True)  # noqa: T201 - speaks to a person
+    finally:
+        await api.close()
+    return results
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 - likewise
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""Claims that must not outlive their reason: deleted holders, requests refused after us, ports given up."""
+
+import asyncio
+import json
+import time
+from typing import Final
+
+from sharedvip.ledger import GRACE
+from soak.arena import TRY_AGAIN, Answer, Arena, Manifest, Write, member, ports_patch
+from soak.result import Result
+from soak.rig import Rig
+
+_PATIENCE_SECONDS: Final = GRACE.total_seconds() + 25.0
+_QUOTA: Final[Manifest] = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}}
+
+
+async def delete_then_create(arena: Arena, *, rounds: int, result: Result) -> None:
+    """The holder of a port is deleted; another name asks for the port as soon as that is answered."""
+    for _ in range(rounds):
+        ticket = arena.ticket()
+        await arena.store(member(f"{ticket}-a", key=ticket, ticket=ticket))
+        await arena.delete(f"{ticket}-a")
+        answer = await arena.send(arena.creating(member(f"{ticket}-b", key=ticket, ticket=ticket)))
+        result.rounds += 1
+        result.counts["admitted at once"] += answer.is_done
+        result.expect(answer.is_done, f"{ticket}: {answer.text}")
+        await arena.delete_round(ticket)
+
+
+async def give_up_then_take(arena: Arena, *, rounds: int, result: Result) -> None:
+    """A member changes its port; another takes the old one as soon as that is answered, as a Helm upgrade does."""
+    for _ in range(rounds):
+        ticket = arena.ticket()
+        one, two = (member(f"{ticket}-{n}", key=ticket, ports=[80 + n], ticket=ticket) for n in range(2))
+        await arena.store(one, two)
+        moved = await arena.send(arena.patching(f"{ticket}-0", ports_patch(82)))
+        taken = await arena.send(arena.patching(f"{ticket}-1", ports_patch(80)))
+        result.rounds += 1
+        result.counts["admitted at once"] += taken.is_done
+        result.expect(moved.is_done and taken.is_done, f"{ticket}: {moved.text} {taken.text}")
+        await arena.delete_round(ticket)
+
+
+async def refused_later(rig: Rig, arena: Arena, *, is_waited_for: bool, result: Result) -> None:
+    """A quota refuses what we admitted: the claim says "try again", and is free once the grace has passed.
+
+    Args:
+        rig: For the ledger's text.
+        arena: Where; no other Service may be created there meanwhile.
+        is_waited_for: Whether to wait until the port is free.
+        result: Filled.
+    """
+    quotas = f"/api/v1/namespaces/{arena.namespace}/resourcequotas"
+    quota = {**_QUOTA, "spec": {"hard": {"count/services": "0"}}}
+    await arena.send(Write("POST", quotas, json.dumps(quota).encode()))
+    while b'"used"' not in await arena.api.request("GET", f"{quotas}/none"):  # noqa: ASYNC110 - nothing tells
+        await asyncio.sleep(0.1)
+    begun = time.monotonic()
+    lost = await arena.send(arena.creating(member("lost", key="quota")))
+    await arena.send(Write("DELETE", f"{quotas}/none", b""))
+    claims = rig.cluster.run_kubectl("get", "svip", "-n", arena.namespace, "quota", "-o", "jsonpath={.spec.claims}")
+    result.expect("exceeded quota" in lost.text, f"the quota refused nothing: {lost}")
+    result.expect('"lost"' in claims.stdout, "the request that the quota refused left no claim to wait for")
+    creating = arena.creating(member("next", key="quota"))
+    early = await _after_quota(arena, creating)
+    result.expect(TRY_AGAIN in early.text, f"the next one was not told to try again: {early}")
+    result.rounds += 1
+    if is_waited_for:
+        done = await arena.insist(creating, seconds=_PATIENCE_SECONDS)
+        waited = time.monotonic() - begun
+        result.counts["seconds until the port was free"] = round(waited)
+        result.expect(done.is_done, f"after {waited:.0f} s: {done.text}")
+        result.expect(waited > GRACE.total_seconds(), f"a claim was released after {waited:.0f} s, before its grace")
+    await arena.delete("next")
+
+
+async def _after_quota(arena: Arena, write: Write) -> Answer:
+    """The first answer that is not the quota's: it is cached for a moment."""
+    while True:
+        answer = await arena.send(write)
+        if "exceeded quota" not in answer.text:
+            return answer
+        await asyncio.sleep(0.1)

@@ -1,0 +1,177 @@
+"""Every guarantee with its program and how often it is tried; the order is that of the page."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from cluster.api import KubernetesApi
+from sharedvip.audit import find_conflicts, find_untruths
+from sharedvip.ledger import GRACE
+from soak import claims, living, storms, updates
+from soak.arena import Arena
+from soak.races import RACES, Race, run_race
+from soak.result import Result
+from soak.rig import Rig
+
+FULL_ROUNDS: Final = 1000
+_LANES: Final = 4
+_SERVICES_A_ROUND: Final = 10
+"""``living-cluster`` stores so many Services for each round asked for: 10,000 for the full thousand."""
+_INSIST_SECONDS: Final = GRACE.total_seconds() + 55.0
+"""A replica that dies between a claim and its answer leaves the claim for the grace."""
+_CLEAN_SECONDS: Final = GRACE.total_seconds() + 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One run of one guarantee."""
+
+    rig: Rig
+    api: KubernetesApi
+    rounds: int
+    result: Result
+
+    @property
+    def is_short(self) -> bool:
+        """Whether nobody waits for a grace to pass."""
+        return self.rounds < FULL_ROUNDS
+
+    async def arena(self, name: str) -> Arena:
+        """A namespace of its own."""
+        fresh = f"{name}-{secrets.token_hex(2)}"
+        await asyncio.to_thread(self.rig.cluster.create_namespace, fresh)
+        return Arena(self.api, fresh)
+
+
+@dataclass(frozen=True, slots=True)
+class Guarantee:
+    """What is promised."""
+
+    name: str
+    tried: str
+    run: Callable[[Trial], Awaitable[None]]
+
+    async def keep(self, rig: Rig, api: KubernetesApi, *, rounds: int) -> Result:
+        """Try it, then look at the whole world once more."""
+        result, begun = Result(self.name, self.tried), time.monotonic()
+        trial = Trial(rig, api, rounds, result)
+        await self.run(trial)
+        await _look_around(trial)
+        result.seconds = time.monotonic() - begun
+        return result
+
+
+async def _look_around(trial: Trial) -> None:
+    """As ``sharedvip audit --ledger``; the full form waits until the ledger has nothing left to forget."""
+    until = time.monotonic() + (0.0 if trial.is_short else _CLEAN_SECONDS)
+    while (found := await _untruths(trial)) and time.monotonic() < until:  # noqa: ASYNC110 - nothing tells
+        await asyncio.sleep(1.0)
+    for finding in found:
+        trial.result.expect(is_so=False, breach=f"afterwards: {finding}")
+
+
+async def _untruths(trial: Trial) -> tuple[object, ...]:
+    arena = Arena(trial.api, "")
+    world, now = await arena.world(), storms.now()
+    # What living-cluster plants stays in conflict; those Services are in its own namespaces.
+    conflicts = (f for f in find_conflicts(world) if not f.namespace.startswith("living-"))
+    # A lock goes when its group has let go of it: that is not at once, and nobody's harm.
+    untruths = (f for f in find_untruths(world, now=now) if not (trial.is_short and f.kind == "IPAddress"))
+    return (*conflicts, *untruths)
+
+
+def _race(race: Race) -> Guarantee:
+    async def run(trial: Trial) -> None:
+        arena = await trial.arena(race.name)
+        await run_race(race, arena, rounds=trial.rounds, result=trial.result, lanes=_LANES)
+
+    return Guarantee(race.name, race.tried, run)
+
+
+def _stormy(storm: storms.Storm, *, name: str, tried: str, insist_seconds: float = _INSIST_SECONDS) -> Guarantee:
+    """All races, each for its share of the rounds, while the storm rages."""
+
+    async def run(trial: Trial) -> None:
+        arena = await trial.arena(name)
+        share = -(-trial.rounds // len(RACES))
+        async with storms.raging(storm(trial.rig, arena, trial.result)):
+            for race in RACES:
+                await run_race(
+                    race, arena, rounds=share, result=trial.result, insist_seconds=insist_seconds, lanes=_LANES
+                )
+
+    return Guarantee(name, tried, run)
+
+
+async def _refused_later(trial: Trial) -> None:
+    arena = await trial.arena("refused-later")
+    await claims.refused_later(trial.rig, arena, is_waited_for=not trial.is_short, result=trial.result)
+
+
+async def _in_an_arena(program: Callable[..., Awaitable[None]], trial: Trial) -> None:
+    await program(await trial.arena("claims"), rounds=trial.rounds, result=trial.result)
+
+
+async def _updates(trial: Trial) -> None:
+    for chapter in updates.CHAPTERS:
+        arena = await trial.arena(chapter.__name__.replace("_", "-"))
+        await asyncio.to_thread(chapter, updates.Desk(trial.rig, arena.namespace, trial.result))
+        await asyncio.to_thread(_clear, trial.rig, arena.namespace)
+
+
+async def _privacy(trial: Trial) -> None:
+    here, abroad = await trial.arena("here"), await trial.arena("abroad")
+    desk = updates.Desk(trial.rig, here.namespace, trial.result)
+    await asyncio.to_thread(partial(updates.privacy, desk, abroad=abroad.namespace))
+    await asyncio.to_thread(_clear, trial.rig, abroad.namespace)
+
+
+async def _living(trial: Trial) -> None:
+    for name in living.NAMESPACES:
+        await asyncio.to_thread(trial.rig.cluster.create_namespace, name)
+    arenas = tuple(Arena(trial.api, name) for name in living.NAMESPACES)
+    town = living.Town(trial.rig, arenas, trial.result)
+    await living.live(trial.rig, town, services=trial.rounds * _SERVICES_A_ROUND)
+
+
+def _clear(rig: Rig, namespace: str) -> None:
+    rig.cluster.run_kubectl("delete", "svc", "-n", namespace, "--all")
+
+
+GUARANTEES: Final = (
+    *map(_race, RACES),
+    _stormy(
+        storms.replicas_die,
+        name="replicas-killed",
+        tried="all races in turn while webhook replicas are killed (-9) and started anew",
+    ),
+    _stormy(
+        storms.api_server_restarts,
+        name="api-server-restarts",
+        tried="all races in turn while the API server is ended and killed",
+    ),
+    _stormy(
+        storms.hands_edit,
+        name="hand-edits",
+        tried="all races in turn while a hand edits every SharedVIP",
+        insist_seconds=0.0,
+    ),
+    Guarantee(
+        "delete-then-create",
+        "the holder of a port is deleted, another name asks for it at once",
+        partial(_in_an_arena, claims.delete_then_create),
+    ),
+    Guarantee(
+        "give-up-then-take",
+        "a member gives a port up, another takes it at once",
+        partial(_in_an_arena, claims.give_up_then_take),
+    ),
+    Guarantee("refused-later", "a quota refuses what we admitted; another asks for the port", _refused_later),
+    Guarantee("updates", "what users' tools do every day, with the verdict it must have", _updates),
+    Guarantee("privacy", "asking for an address that another namespace holds", _privacy),
+    Guarantee("living-cluster", "installed over Services that are there, some in conflict; away, and back", _living),
+)

@@ -1,0 +1,63 @@
+"""The page of results, with the machine and the versions beside them; it tries nothing."""
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from soak.result import Result
+from soak.rig import REPLICAS, Rig
+
+_HEAD: Final = """# What is guaranteed, and how often it was tried
+
+Written by `make soak`; do not edit.
+The judge is the stored world: after each round the Services are listed and the rules of admission are run over them.
+After each guarantee `sharedvip audit --ledger` must find nothing, in the whole cluster.
+
+| | |
+|---|---|
+"""
+_TABLE: Final = """
+| guarantee | tried | rounds | stored and answered | seconds | |
+|---|---|---|---|---|---|
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where it ran."""
+
+    date: str
+    processors: int
+    system: str
+    python: str
+    kubernetes: str
+
+
+def machine(rig: Rig) -> Machine:
+    """This one, now."""
+    version = json.loads(rig.cluster.run_kubectl("version", "-o", "json").stdout)["serverVersion"]["gitVersion"]
+    system = f"{platform.system()} {platform.machine()}"
+    return Machine(f"{datetime.now(UTC):%Y-%m-%d}", os.cpu_count() or 0, system, platform.python_version(), version)
+
+
+def render_page(results: Sequence[Result], *, rounds: int, on: Machine) -> str:
+    """Markdown."""
+    facts = {
+        "date": on.date,
+        "machine": f"{on.processors} processors, {on.system}, everything on it",
+        "versions": f"Kubernetes {on.kubernetes}, Python {on.python}",
+        "shape": f"{REPLICAS} webhook replicas behind one address, one janitor, 16 writers a race",
+        "command": f"`python -m soak --rounds {rounds}`",
+    }
+    rows = [f"| {name} | {value} |\n" for name, value in facts.items()]
+    return "".join([_HEAD, *rows, _TABLE, *map(_row, results)])
+
+
+def _row(result: Result) -> str:
+    verdict = "kept" if result.is_kept else f"**broken**: {result.breaches[0] if result.breaches else 'not tried'}"
+    cells = (f"`{result.name}`", result.tried, f"{result.rounds:,}", result.stored, f"{result.seconds:.0f}", verdict)
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |\n"

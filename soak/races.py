@@ -1,0 +1,175 @@
+"""Sixteen writers released together for what only one can have; the stored world tells how many got it."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from cluster.errors import ClusterError
+from sharedvip.audit import StoredWorld, find_conflicts
+from sharedvip.model import GroupName, Listener, ServiceView
+from sharedvip.parse import static_address
+from soak.arena import Arena, Manifest, Write, key_patch, member, names, ports_patch
+from soak.result import Result
+
+WRITERS: Final = 16
+_PAIRS: Final = WRITERS // 2
+_CONTESTED: Final = Listener(80, "TCP")
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """One round, ready to be released."""
+
+    before: tuple[Manifest, ...]
+    """Stored first."""
+    writes: tuple[Write, ...]
+    """Released together."""
+    has_won: Callable[[ServiceView], bool]
+    """Whether a stored Service has what only one can have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Race:
+    """One kind of race."""
+
+    name: str
+    tried: str
+    start: Callable[[Arena, str], Start]
+
+
+def address(ticket: str, writer: int = 0) -> str:
+    """An address that no other round uses: 65,536 rounds of 16 in 10.128.0.0/12."""
+    number = int(ticket[1:]) % 65536 * WRITERS + writer
+    return f"10.{128 + (number >> 16)}.{number >> 8 & 255}.{number & 255}"
+
+
+def _holds_port(arena: Arena, key: str) -> Callable[[ServiceView], bool]:
+    group = GroupName(arena.namespace, key)
+    return lambda service: service.group == group and service.is_member and _CONTESTED in service.listeners
+
+
+def _same_port(arena: Arena, ticket: str) -> Start:
+    made = [member(f"{ticket}-{n}", key=ticket, ticket=ticket) for n in range(WRITERS)]
+    return Start((), tuple(map(arena.creating, made)), _holds_port(arena, ticket))
+
+
+def _different_addresses(arena: Arena, ticket: str) -> Start:
+    made = [
+        member(f"{ticket}-{n}", key=ticket, ports=[1000 + n], address=address(ticket, n), ticket=ticket)
+        for n in range(WRITERS)
+    ]
+    return Start((), tuple(map(arena.creating, made)), lambda _: True)
+
+
+def _same_address(arena: Arena, ticket: str) -> Start:
+    wanted = address(ticket)
+    made = [member(f"{ticket}-{n}", key=f"{ticket}-{n}", address=wanted, ticket=ticket) for n in range(WRITERS)]
+    return Start((), tuple(map(arena.creating, made)), lambda service: static_address(service) == wanted)
+
+
+def _against_creates(arena: Arena, ticket: str, *, before: Sequence[Manifest], patch: Manifest) -> Start:
+    """Eight Services that are changed to what eight others are created with."""
+    creates = [arena.creating(member(f"{ticket}-c{n}", key=ticket, ticket=ticket)) for n in range(_PAIRS)]
+    patches = [arena.patching(one["metadata"]["name"], patch) for one in before]
+    # Every other one, so that neither kind is always the first.
+    writes = tuple(write for pair in zip(creates, patches, strict=True) for write in pair)
+    return Start(tuple(before), writes, _holds_port(arena, ticket))
+
+
+def _create_against_update(arena: Arena, ticket: str) -> Start:
+    before = [member(f"{ticket}-u{n}", key=ticket, ports=[1000 + n], ticket=ticket) for n in range(_PAIRS)]
+    return _against_creates(arena, ticket, before=before, patch=ports_patch(80))
+
+
+def _key_move_against_create(arena: Arena, ticket: str) -> Start:
+    before = [member(f"{ticket}-m{n}", key=f"{ticket}-from-{n}", ticket=ticket) for n in range(_PAIRS)]
+    return _against_creates(arena, ticket, before=before, patch=key_patch(ticket))
+
+
+def _annotation_against_create(arena: Arena, ticket: str) -> Start:
+    before = [member(f"{ticket}-a{n}", key=None, ticket=ticket) for n in range(_PAIRS)]
+    return _against_creates(arena, ticket, before=before, patch=key_patch(ticket))
+
+
+def _type_against_create(arena: Arena, ticket: str) -> Start:
+    before = [member(f"{ticket}-t{n}", key=None, type="ClusterIP", ticket=ticket) for n in range(_PAIRS)]
+    patch = {**key_patch(ticket), "spec": {"type": "LoadBalancer", "allocateLoadBalancerNodePorts": False}}
+    return _against_creates(arena, ticket, before=before, patch=patch)
+
+
+RACES: Final = (
+    Race("same-port", "16 creates of one port in one group", _same_port),
+    Race("different-addresses", "16 creates in one group, each with its own static address", _different_addresses),
+    Race("same-address", "16 creates in 16 groups with one static address", _same_address),
+    Race("create-against-update", "8 creates of a port against 8 updates to it", _create_against_update),
+    Race("key-move-against-create", "8 creates against 8 moves from other groups", _key_move_against_create),
+    Race(
+        "annotation-against-create", "8 creates against 8 updates that add the annotation", _annotation_against_create
+    ),
+    Race("type-against-create", "8 creates against 8 ClusterIP Services that become members", _type_against_create),
+)
+
+
+async def run_race(
+    race: Race, arena: Arena, *, rounds: int, result: Result, insist_seconds: float = 0.0, lanes: int = 1
+) -> None:
+    """Run rounds, and judge each by what is stored.
+
+    Args:
+        race: Of which kind.
+        arena: Where.
+        rounds: How many.
+        result: Filled.
+        insist_seconds: How long a writer without a final answer goes on asking; 0: each asks once.
+        lanes: How many rounds at once, each in a group of its own: losers wait for winners, and that is time.
+    """
+    tickets = iter([arena.ticket() for _ in range(rounds)])
+
+    async def lane() -> None:
+        for ticket in tickets:
+            await run_round(race, arena, ticket=ticket, result=result, insist_seconds=insist_seconds)
+
+    await asyncio.gather(*(lane() for _ in range(lanes)))
+
+
+async def run_round(race: Race, arena: Arena, *, ticket: str, result: Result, insist_seconds: float = 0.0) -> None:
+    """One round, as in ``run_race``."""
+    start, where = race.start(arena, ticket), f"{race.name} {ticket}"
+    await asyncio.gather(*(_store(arena, manifest, insist_seconds) for manifest in start.before))
+    answers = await asyncio.gather(*(arena.insist(write, seconds=insist_seconds) for write in start.writes))
+    stored = await _stored(arena, ticket, insist_seconds)
+    judge(stored, start, result=result, where=where)
+    result.rounds += 1
+    result.counts["requests"] += len(answers)
+    result.counts["refused by us"] += sum(answer.is_refused for answer in answers)
+    if unanswered := [a for a in answers if not (a.is_done or a.is_refused)]:
+        result.counts["without a verdict"] += len(unanswered)
+        result.expect(bool(insist_seconds), f"{where}: neither yes nor no: {unanswered[0]}")
+    await arena.delete_round(ticket)
+
+
+async def _store(arena: Arena, manifest: Manifest, insist_seconds: float) -> None:
+    answer = await arena.insist(arena.creating(manifest), seconds=insist_seconds)
+    if not answer.is_done:
+        raise RuntimeError(f"a Service that fits was not stored: {answer}")
+
+
+async def _stored(arena: Arena, ticket: str, insist_seconds: float) -> tuple[ServiceView, ...]:
+    """The round's Services; while an API server restarts, only somebody who insists gets them."""
+    while True:
+        try:
+            return await arena.services(ticket)
+        except ClusterError:
+            if not insist_seconds:
+                raise
+            await asyncio.sleep(0.2)
+
+
+def judge(stored: Sequence[ServiceView], start: Start, *, result: Result, where: str) -> None:
+    """Exactly one has what only one can have, and no rule speaks against anything that is stored."""
+    winners = [service for service in stored if start.has_won(service)]
+    result.counts["holders stored"] += len(winners)
+    result.expect(len(winners) == 1, f"{where}: {len(winners)} have it: {', '.join(names(winners))}")
+    for finding in find_conflicts(StoredWorld(tuple(stored))):
+        result.expect(is_so=False, breach=f"{where}: {finding}")

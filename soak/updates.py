@@ -1,0 +1,153 @@
+"""What an update may always do, and what users' tools do every day; each step is one sentence with its verdict."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from localcluster.waiting import DeadlinePassed, wait_until
+from sharedvip.annotations import SHARED_VIP
+from soak.arena import Manifest, member
+from soak.result import Result
+from soak.rig import Rig
+
+_WAIT_SECONDS: Final = 20.0
+_ADDRESS: Final = "10.127.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """A person with kubectl in one namespace."""
+
+    rig: Rig
+    namespace: str
+    result: Result
+
+    def kubectl(self, *words: str, given: Manifest | None = None) -> tuple[int, str]:
+        """Exit code and all that was said."""
+        text = None if given is None else json.dumps(given)
+        done = self.rig.cluster.run_kubectl("-n", self.namespace, *words, input=text, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    def may(self, *words: str, given: Manifest | None = None, saying: str = "") -> None:
+        """Expect that it is done."""
+        code, said = self.kubectl(*words, given=given)
+        self._note("admitted")
+        self.result.expect(code == 0 and saying in said, f"kubectl {' '.join(words)}: {said.strip()}")
+
+    def may_not(self, *words: str, given: Manifest | None = None, rule: str) -> None:
+        """Expect that the rule refuses it."""
+        code, said = self.kubectl(*words, given=given)
+        self._note("refused")
+        self.result.expect(code == 1 and f"[{rule}]" in said, f"kubectl {' '.join(words)}: {said.strip()}")
+
+    def sees(self, what: str, *words: str, said: str) -> None:
+        """Expect that kubectl soon prints exactly that."""
+        try:
+            wait_until(lambda: self.kubectl(*words)[1] == said, what=what, deadline_seconds=_WAIT_SECONDS)
+        except DeadlinePassed:
+            self.result.expect(is_so=False, breach=f"{what}: {self.kubectl(*words)[1]!r}")
+
+    def _note(self, verdict: str) -> None:
+        self.result.rounds += 1
+        self.result.counts[verdict] += 1
+
+
+def _patch(name: str, patch: Manifest, *more: str) -> tuple[str, ...]:
+    return ("patch", "svc", name, "--type=merge", "-p", json.dumps(patch), *more)
+
+
+def unrelated_changes(desk: Desk) -> None:
+    """Label, annotation, finalizer, status, selector, server-side apply, replace: none touches the group."""
+    desk.may("create", "-f", "-", given=member("one", key="k", ports=[80]))
+    desk.may("create", "-f", "-", given=member("two", key="k", ports=[81]))
+    desk.may("label", "svc", "one", "a=b")
+    desk.may("annotate", "svc", "one", "a=b")
+    desk.may(*_patch("one", {"metadata": {"finalizers": ["soak.sharedvip.dev/kept"]}}))
+    desk.may(*_patch("one", {"metadata": {"finalizers": None}}))
+    desk.may(*_patch("one", {"status": {"loadBalancer": {"ingress": [{"ip": "10.127.0.9"}]}}}, "--subresource=status"))
+    desk.may(*_patch("one", {"spec": {"selector": {"app": "other"}}}))
+    desk.may("apply", "--server-side", "--force-conflicts", "-f", "-", given=member("one", key="k", ports=[80]))
+    code, text = desk.kubectl("get", "svc", "one", "-o", "json")
+    desk.may("replace", "-f", "-", given=json.loads(text) if code == 0 else None)
+
+
+def ports(desk: Desk) -> None:
+    """Add, drop and swap ports; what another holds stays refused, by every verb."""
+    desk.may("create", "-f", "-", given=member("one", key="k", ports=[80]))
+    desk.may("create", "-f", "-", given=member("two", key="k", ports=[81]))
+    desk.may_not("apply", "-f", "-", given=member("one", key="k", ports=[80, 81]), rule="duplicate-port")
+    desk.may_not("apply", "--server-side", "--force-conflicts", "-f", "-",
+                 given=member("one", key="k", ports=[81]), rule="duplicate-port")  # fmt: skip
+    desk.may("apply", "-f", "-", given=member("one", key="k", ports=[80, 443, "81/UDP"]))
+    desk.may("apply", "-f", "-", given=member("one", key="k", ports=[443]))
+    desk.may("apply", "-f", "-", given=member("two", key="k", ports=[80]))
+
+
+def types(desk: Desk) -> None:
+    """In and out of the group by type and annotation."""
+    desk.may("create", "-f", "-", given=member("one", key="k", ports=[80]))
+    desk.may_not(*_patch("one", {"spec": {"type": "ClusterIP"}}), rule="not-load-balancer")
+    leave = {"metadata": {"annotations": {SHARED_VIP: None}}, "spec": {"type": "ClusterIP"}}
+    desk.may(*_patch("one", leave))
+    desk.may("create", "-f", "-", given=member("two", key="k", ports=[80]))
+    join = {"metadata": {"annotations": {SHARED_VIP: "k"}}, "spec": {"type": "LoadBalancer"}}
+    desk.may_not(*_patch("one", join), rule="duplicate-port")
+    desk.may(*_patch("one", {**join, "metadata": {"annotations": {SHARED_VIP: "other"}}}))
+    desk.may_not(*_patch("one", {"metadata": {"annotations": {SHARED_VIP: "k"}}}), rule="duplicate-port")
+
+
+def renames(desk: Desk) -> None:
+    """A group moves to another key Service by Service, and its old ledger goes."""
+    for number in range(3):
+        desk.may("create", "-f", "-", given=member(f"s{number}", key="old", ports=[80 + number]))
+    for number in range(3):
+        desk.may("annotate", "--overwrite", "svc", f"s{number}", f"{SHARED_VIP}=new")
+    desk.sees("only the new ledger is left", "get", "svip", "-o", "jsonpath={.items[*].spec.key}", said="new")
+
+
+def gitops(desk: Desk) -> None:
+    """An inherited address is no difference to the manifest that lacks it: no diff, no fight."""
+    manifest = member("two", key="k", ports=[81])
+    desk.may("apply", "-f", "-", given=member("one", key="k", ports=[80], address=_ADDRESS))
+    desk.may("apply", "-f", "-", given=manifest, saying="created")
+    desk.may("get", "svc", "two", "-o", "jsonpath={.spec.loadBalancerIP}", saying=_ADDRESS)
+    desk.may("apply", "-f", "-", given=manifest, saying="unchanged")
+    desk.may("diff", "-f", "-", given=manifest)
+    argo = ("apply", "--server-side", "--field-manager=argocd-controller", "--force-conflicts", "-f", "-")
+    desk.may(*argo, given=manifest)
+    desk.may(*argo, given=manifest)
+    desk.may("get", "svc", "two", "-o", "jsonpath={.spec.loadBalancerIP}", saying=_ADDRESS)
+
+
+def names_and_ends(desk: Desk) -> None:
+    """``generateName``; a deletion that waits for a finalizer holds its port until it is gone."""
+    generated = member("", key="k", ports=[80])
+    generated["metadata"] = {**generated["metadata"], "name": None, "generateName": "gen-"}
+    desk.may("create", "-f", "-", given=generated)
+    desk.may_not("create", "-f", "-", given=generated, rule="duplicate-port")
+    slow = member("slow", key="k", ports=[443])
+    slow["metadata"]["finalizers"] = ["soak.sharedvip.dev/slow"]
+    desk.may("create", "-f", "-", given=slow)
+    desk.may("delete", "svc", "slow", "--wait=false")
+    desk.may_not("create", "-f", "-", given=member("next", key="k", ports=[443]), rule="duplicate-port")
+    desk.may("label", "svc", "slow", "still=changeable")
+    desk.may(*_patch("slow", {"metadata": {"finalizers": None}}))
+    desk.may("create", "-f", "-", given=member("next", key="k", ports=[443]))
+
+
+CHAPTERS: Final[tuple[Callable[[Desk], None], ...]] = (unrelated_changes, ports, types, renames, gitops, names_and_ends)
+
+
+def privacy(desk: Desk, *, abroad: str) -> None:
+    """Nothing of another namespace's Services, keys or name is in a refusal."""
+    there = Desk(desk.rig, abroad, desk.result)
+    there.may("create", "-f", "-", given=member("secret-service", key="secret-key", address="10.127.0.2"))
+    there.may("create", "-f", "-", given=member("secret-plain", key=None, address="10.127.0.3"))
+    for number in (2, 3):
+        asked = member("asker", key="k", address=f"10.127.0.{number}")
+        desk.may_not("create", "-f", "-", given=asked, rule="static-address-taken")
+        _, said = desk.kubectl("create", "-f", "-", given=asked)
+        desk.result.expect("in another namespace" in said, f"the refusal does not say where: {said}")
+        told = [word for word in ("secret", abroad) if word in said]
+        desk.result.expect(not told, f"the refusal tells {told}: {said}")
