@@ -3,6 +3,7 @@
 It never uses a fixed port or a folder twice, and leaves neither a process nor a file behind.
 """
 
+import os
 import secrets
 import shutil
 import subprocess
@@ -189,8 +190,8 @@ class LocalCluster:
             KubectlFailed: It ended with another code than 0 (with ``check``), or not in time.
         """
         command = [str(self.kubectl), f"--kubeconfig={kubeconfig or self.kubeconfig}", *args]
-        # HOME: kubectl keeps what it discovered there, and reads the user's preferences from there.
-        environment = {"HOME": str(self.directory)}
+        # HOME: kubectl keeps what it discovered there, and reads the user's preferences from there. PATH: it runs diff.
+        environment = {"HOME": str(self.directory), "PATH": os.defpath}
         try:
             done = subprocess.run(  # noqa: S603 - the caller is a test or a demo
                 command,

@@ -75,8 +75,8 @@ def member(
         spec["allocateLoadBalancerNodePorts"] = False  # there are 2768 of them, and a soak has more Services
     if address:
         spec["loadBalancerIP"] = address
-    labels = {ROUND_LABEL: ticket} if ticket else {}
-    metadata = {"name": name, "labels": labels, "annotations": notes}
+    labels: Manifest = {"labels": {ROUND_LABEL: ticket}} if ticket else {}
+    metadata = {"name": name, "annotations": notes, **labels}
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
 
 

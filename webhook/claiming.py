@@ -89,7 +89,7 @@ class Claiming:
             await self._release(asked.group, look.stale)
         is_pending = look.view.is_only_pending(asked)
         if not denials and isinstance(lost_to, ClaimRefused | LedgerIsLeaving):
-            if _is_of_nobody(lost_to, look.view.ledger):
+            if _is_of_nobody(lost_to, look):
                 _log.warning("ledger.taken_back", namespace=asked.group.namespace, key=asked.group.key, of=str(lost_to))
                 return replace(look.view, is_forcing=True)
             # A namesake on its way is in the way: the rules do not count it, as it is the candidate itself.
@@ -243,14 +243,17 @@ def _is_settled_elsewhere(asked: Asked, stored: ServiceView | None) -> bool:
     return stored is None or stored.uid != asked.old.uid
 
 
-def _is_of_nobody(lost_to: ClaimRefused | LedgerIsLeaving, ledger: Ledger | None) -> bool:
+def _is_of_nobody(lost_to: ClaimRefused | LedgerIsLeaving, look: Look) -> bool:
     """Whether no member owns what was in the way: a hand has edited the ``SharedVIP``, or a program that is not ours.
 
     The rules have judged what it says; what it says against nobody is taken back, at the version that was judged.
     """
+    ledger = look.view.ledger
     if ledger is None or not isinstance(lost_to, ClaimRefused) or not lost_to.conflicts:
         return False
-    members = {member.field_manager for member in ledger.members}
+    # Stale members too: theirs was just released in their own name, and needs no force.
+    stale = {Member(claim.service, claim.uid) for claim in look.stale}
+    members = {member.field_manager for member in {*ledger.members, *stale}}
     return members.isdisjoint(conflict.manager for conflict in lost_to.conflicts)
 
 

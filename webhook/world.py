@@ -168,25 +168,19 @@ class World:
         """
         ledger, holders = await self.ledger(asked.group), await self._holders_now(asked)
         in_the_way = _in_the_way(asked, ledger)
+        # Before the Services are read: one that is stored, and seen, while they are read has come, and is not gone.
+        seen = frozenset(claim for claim in in_the_way if self._services.was_seen(claim.uid))
+        expired = frozenset(claim for claim in in_the_way if self._now() - claim.claimed_at > GRACE)
         wanted = {asked.candidate.name, *(ServiceName(asked.group.namespace, claim.service) for claim in in_the_way)}
         live: dict[ServiceName, ServiceView | None] = {}
         while True:
             live |= await self._services_now(wanted - live.keys())
-            stale = tuple(claim for claim in in_the_way if self._is_stale(claim, ledger, live))
+            stale = tuple(claim for claim in in_the_way if _is_stale(claim, ledger, live, seen=seen, expired=expired))
             services = _merged(self._services.members(asked.group), live)
             view = View(_without(ledger, stale), services, holders, self._policy, is_live=True)
             wanted |= _named(asked, view)
             if wanted <= live.keys():
                 return Look(view, stale, live[asked.candidate.name])
-
-    def _is_stale(self, claim: Claim, ledger: Ledger | None, live: Mapping[ServiceName, ServiceView | None]) -> bool:
-        if ledger is None:
-            return False
-        service = live[ServiceName(ledger.name.namespace, claim.service)]
-        if service is not None and claim in confirmed_claims(ledger, [service]):
-            return False
-        is_gone = service is None or service.uid != claim.uid
-        return (is_gone and self._services.was_seen(claim.uid)) or self._now() - claim.claimed_at > GRACE
 
     async def _services_now(self, names: Iterable[ServiceName]) -> dict[ServiceName, ServiceView | None]:
         slots = asyncio.Semaphore(_LOOKS_AT_ONCE)
@@ -232,6 +226,23 @@ def _in_the_way(asked: Asked, ledger: Ledger | None) -> tuple[Claim, ...]:
     if ledger.shared != wanted or wanted.static_address not in {"", ledger.vip}:
         return tuple(others)
     return tuple(claim for claim in others if claim.listener in asked.candidate.listeners)
+
+
+def _is_stale(
+    claim: Claim,
+    ledger: Ledger | None,
+    live: Mapping[ServiceName, ServiceView | None],
+    *,
+    seen: frozenset[Claim],
+    expired: frozenset[Claim],
+) -> bool:
+    if ledger is None:
+        return False
+    service = live[ServiceName(ledger.name.namespace, claim.service)]
+    if service is not None and claim in confirmed_claims(ledger, [service]):
+        return False
+    is_gone = service is None or service.uid != claim.uid
+    return (is_gone and claim in seen) or claim in expired
 
 
 def _named(asked: Asked, view: View) -> set[ServiceName]:

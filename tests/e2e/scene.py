@@ -71,7 +71,7 @@ class Scene:
         self.kubectl("delete", "svc", "--all")
         self.wait("nothing of the namespace is left on Avi", lambda: not self.on_avi())
         self.wait("no ledger is left", lambda: not self.read("svip")["items"])
-        self.stage.cluster.run_kubectl("delete", "namespace", self.namespace, "--wait=false")
+        self.stage.cluster.run_kubectl("delete", "namespace", self.namespace, "--wait=false", "--ignore-not-found")
 
     def _one_address(self, services: tuple[str, ...]) -> str | None:
         known = self.addresses()

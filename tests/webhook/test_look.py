@@ -1,0 +1,65 @@
+"""The live look on the real API server: what it finds to be stale, whatever happens while it looks."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from cluster.api import KubernetesApi
+from cluster.errors import NotFound
+from cluster.services import ServiceCache
+from cluster.shared_vip_cache import SharedVipCache
+from sharedvip.model import Policy
+from tests.cluster.connection import Connection
+from tests.webhook.replicas import DEADLINE_SECONDS, Scene, now
+from webhook.world import World
+
+pytestmark = pytest.mark.e2e
+
+
+class LateAnswer(KubernetesApi):
+    """Its first look at a Service is answered "not found", and late: by then something else has happened."""
+
+    meanwhile: Callable[[], Awaitable[None]] | None = None
+
+    async def request(self, method: str, path: str, **given: Any) -> bytes:  # noqa: ANN401 - whatever it takes
+        """As ``KubernetesApi``."""
+        if self.meanwhile is None or method != "GET" or "/services/" not in path:
+            return await super().request(method, path, **given)
+        happen, self.meanwhile = self.meanwhile, None
+        await happen()
+        raise NotFound(404, "NotFound", message="services not found")
+
+
+def test_a_service_that_is_stored_while_it_is_looked_for_is_not_gone(connection: Connection) -> None:
+    """Its claim was released as that of a deleted one, and its port given away.
+
+    The look read "not found", then the Service was stored and the watch told of it; only then was asked whether it had
+    ever been seen. It had, so it was taken for deleted. Found by ``make soak``, ``api-server-restarts``: answers are
+    late there.
+    """
+
+    async def story(api: KubernetesApi) -> None:
+        scene = Scene(api, connection.namespace, [])
+        await scene.settled("one", "80/TCP")
+        async with AsyncExitStack() as stack:
+            late = await LateAnswer.connect(connection.cluster.kubeconfig, user_agent="sharedvip-test/1")
+            stack.push_async_callback(late.close)
+            services = ServiceCache(api)
+            world = World(late, services=services, ledgers=SharedVipCache(api), policy=Policy(), now=now)
+
+            async def it_is_stored_and_seen() -> None:
+                watch = asyncio.create_task(services.run())
+                stack.callback(watch.cancel)
+                async with asyncio.timeout(DEADLINE_SECONDS):
+                    await services.reflector.synced()
+
+            late.meanwhile = it_is_stored_and_seen
+            look = await world.look(scene.new("two", "80/TCP"))
+
+            assert look.stale == ()
+            assert await scene.claims() == [("one", "80/TCP")]
+
+    connection.tell(story)
