@@ -183,6 +183,7 @@ class LocalCluster:
         check: bool = True,
         deadline_seconds: float = 30,
         kubeconfig: Path | None = None,
+        editor: str = "",
     ) -> subprocess.CompletedProcess[str]:
         """Run kubectl as the administrator, or with another kubeconfig, in an environment without the user's own.
 
@@ -191,7 +192,7 @@ class LocalCluster:
         """
         command = [str(self.kubectl), f"--kubeconfig={kubeconfig or self.kubeconfig}", *args]
         # HOME: kubectl keeps what it discovered there, and reads the user's preferences from there. PATH: it runs diff.
-        environment = {"HOME": str(self.directory), "PATH": os.defpath}
+        environment = {"HOME": str(self.directory), "PATH": os.defpath, "KUBE_EDITOR": editor}
         try:
             done = subprocess.run(  # noqa: S603 - the caller is a test or a demo
                 command,

@@ -23,21 +23,21 @@ class Desk:
     namespace: str
     result: Result
 
-    def kubectl(self, *words: str, given: Manifest | None = None) -> tuple[int, str]:
+    def kubectl(self, *words: str, given: Manifest | None = None, editor: str = "") -> tuple[int, str]:
         """Exit code and all that was said."""
         text = None if given is None else json.dumps(given)
-        done = self.rig.cluster.run_kubectl("-n", self.namespace, *words, input=text, check=False)
+        done = self.rig.cluster.run_kubectl("-n", self.namespace, *words, input=text, check=False, editor=editor)
         return done.returncode, done.stdout + done.stderr
 
-    def may(self, *words: str, given: Manifest | None = None, saying: str = "") -> None:
+    def may(self, *words: str, given: Manifest | None = None, editor: str = "", saying: str = "") -> None:
         """Expect that it is done."""
-        code, said = self.kubectl(*words, given=given)
+        code, said = self.kubectl(*words, given=given, editor=editor)
         self._note("admitted")
         self.result.expect(code == 0 and saying in said, f"kubectl {' '.join(words)}: {said.strip()}")
 
-    def may_not(self, *words: str, given: Manifest | None = None, rule: str) -> None:
+    def may_not(self, *words: str, given: Manifest | None = None, editor: str = "", rule: str) -> None:
         """Expect that the rule refuses it."""
-        code, said = self.kubectl(*words, given=given)
+        code, said = self.kubectl(*words, given=given, editor=editor)
         self._note("refused")
         self.result.expect(code == 1 and f"[{rule}]" in said, f"kubectl {' '.join(words)}: {said.strip()}")
 
@@ -97,6 +97,35 @@ def types(desk: Desk) -> None:
     desk.may_not(*_patch("one", {"metadata": {"annotations": {SHARED_VIP: "k"}}}), rule="duplicate-port")
 
 
+def classes(desk: Desk) -> None:
+    """A class that is not ours or not the peers'; Kubernetes lets it change only by way of another type."""
+    ours, foreign = "ako.vmware.com/avi-lb", "example.com/other"
+    desk.may("create", "-f", "-", given=member("one", key="k", ports=[80]))
+    desk.may_not(
+        "create", "-f", "-", given=_of_class(member("two", key="k", ports=[81]), foreign), rule="class-mismatch"
+    )
+    desk.may_not("create", "-f", "-", given=_of_class(member("two", key="k", ports=[81]), ours), rule="class-mismatch")
+    away = {"metadata": {"annotations": {SHARED_VIP: None}}, "spec": {"type": "ClusterIP"}}
+    desk.may(*_patch("one", away))
+    back = {"metadata": {"annotations": {SHARED_VIP: "k"}}, "spec": {"type": "LoadBalancer"}}
+    desk.may_not(*_patch("one", _of_class(back, foreign)), rule="class-mismatch")
+    desk.may(*_patch("one", _of_class(back, ours)))
+    desk.may("create", "-f", "-", given=_of_class(member("two", key="k", ports=[81]), ours))
+
+
+def _of_class(service: Manifest, name: str) -> Manifest:
+    return {**service, "spec": {**service["spec"], "loadBalancerClass": name}}
+
+
+def by_hand(desk: Desk) -> None:
+    """``kubectl edit``: into a conflict it is refused, with our words and the editor's file kept; else it is done."""
+    desk.may("create", "-f", "-", given=member("one", key="k", ports=[80]))
+    desk.may("create", "-f", "-", given=member("two", key="k", ports=[81]))
+    desk.may_not("edit", "svc", "two", rule="duplicate-port", editor="sed -i s/port:.81/port:\\ 80/")
+    desk.may("edit", "svc", "two", editor="sed -i s/port:.81/port:\\ 82/")
+    desk.may("get", "svc", "two", "-o", "jsonpath={.spec.ports[0].port}", saying="82")
+
+
 def renames(desk: Desk) -> None:
     """A group moves to another key Service by Service, and its old ledger goes."""
     for number in range(3):
@@ -136,7 +165,16 @@ def names_and_ends(desk: Desk) -> None:
     desk.may("create", "-f", "-", given=member("next", key="k", ports=[443]))
 
 
-CHAPTERS: Final[tuple[Callable[[Desk], None], ...]] = (unrelated_changes, ports, types, renames, gitops, names_and_ends)
+CHAPTERS: Final[tuple[Callable[[Desk], None], ...]] = (
+    unrelated_changes,
+    ports,
+    types,
+    classes,
+    by_hand,
+    renames,
+    gitops,
+    names_and_ends,
+)
 
 
 def privacy(desk: Desk, *, abroad: str) -> None:
