@@ -109,6 +109,7 @@ class Writer:
         """Use the stage's API server and groups."""
         self._stage = stage
         self._kube: Kube = stage.kube
+        self._keeper: Kube = stage.keeper
         self._turn = 0
 
     def wait_for(self, namespace: Namespace, policy: str) -> None:
@@ -189,7 +190,7 @@ class Writer:
             metadata = service["metadata"]
             self._kube.request("DELETE", f"{_services(group.namespace)}/{metadata['name']}").parse()
             member = quote(f"{metadata['name']}.{metadata['uid']}")
-            self._kube.request("PATCH", f"{path}?fieldManager={member}", body=nothing, content_type=APPLY).parse()
+            self._keeper.request("PATCH", f"{path}?fieldManager={member}", body=nothing, content_type=APPLY).parse()
 
     def _group(self, namespace: Namespace) -> BenchGroup:
         """A group without a static address: with one, a create also looks at the address's lock."""
