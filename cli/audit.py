@@ -1,15 +1,20 @@
 """``sharedvip audit``: the rules over a living cluster, by lists alone; it never writes, and no webhook is asked."""
 
+import asyncio
 import json
 import sys
-from dataclasses import asdict
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, TextIO, TypeVar
+from typing import Final, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
+from cli.kubeconfig import usual_kubeconfig
 from cluster.api import KubernetesApi
 from cluster.errors import ClusterError, Forbidden, Gone, NotFound
 from cluster.ip_addresses import AddressLocks
@@ -25,7 +30,11 @@ CLEAN: Final = 0
 FINDINGS: Final = 1
 CANNOT_ASK: Final = 2
 
-_PAGE_SIZE: Final = 500
+PAGE_SIZE: Final = 500
+PATIENCE_SECONDS: Final = 5.0
+"""The janitor needs some milliseconds, and seconds when it is busy."""
+LOOK_AGAIN_SECONDS: Final = 0.5
+
 _TRIES: Final = 3
 _TIMEOUT_SECONDS: Final = 30.0
 T = TypeVar("T")
@@ -38,6 +47,16 @@ class Output(StrEnum):
     JSON = "json"
 
 
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an audit saw."""
+
+    services: int
+    """With the annotation, as far as findings are told."""
+    groups: int
+    findings: tuple[Finding, ...]
+
+
 async def run_audit(
     *,
     kubeconfig: Path | None,
@@ -45,44 +64,75 @@ async def run_audit(
     output: Output = Output.TEXT,
     with_ledger: bool = False,
     policy: Policy | None = None,
-    stdout: TextIO = sys.stdout,
-    stderr: TextIO = sys.stderr,
 ) -> int:
     """Print all findings; 0: none, 1: some, 2: the API server cannot be asked.
 
     Args:
-        kubeconfig: Where the API server is; None: we are a pod.
-        namespace: Only findings there; "" is everywhere. Addresses are compared over the whole cluster all the same.
+        kubeconfig: Where the API server is; None: where kubectl looks, or we are a pod.
+        namespace: As for ``audit``.
         output: Lines or one JSON object.
-        with_ledger: Compare ledgers and address locks with the Services too.
+        with_ledger: As for ``audit``.
         policy: Which class is ours.
-        stdout: For findings.
-        stderr: For why nobody could be asked.
     """
     try:
-        api = await KubernetesApi.connect(kubeconfig, user_agent="sharedvip-audit")
+        api = await KubernetesApi.connect(kubeconfig or usual_kubeconfig(), user_agent="sharedvip-audit")
         try:
-            world = await _world(api, namespace, with_ledger=with_ledger, stderr=stderr)
+            report = await audit(api, namespace=namespace, with_ledger=with_ledger, policy=policy)
         finally:
             await api.close()
-    except ClusterError as error:
-        print(f"sharedvip audit: {error}", file=stderr)
+    except (ClusterError, msgspec.MsgspecError) as error:
+        _say(str(error))
+        if isinstance(error, Forbidden) and not namespace:
+            _say("who has rights in one namespace only names it with --namespace")
         return CANNOT_ASK
-    found = find_conflicts(world, policy=policy)
-    if with_ledger:
-        found += find_untruths(world, now=datetime.now(UTC), policy=policy)
-    found = tuple(one for one in found if namespace in ("", one.namespace))
-    _print(found, world, namespace=namespace, output=output, stdout=stdout)
-    return FINDINGS if found else CLEAN
+    sys.stdout.write(_render(report, output))
+    return FINDINGS if report.findings else CLEAN
 
 
-async def _world(api: KubernetesApi, namespace: str, *, with_ledger: bool, stderr: TextIO) -> StoredWorld:
+async def audit(
+    api: KubernetesApi,
+    *,
+    namespace: str = "",
+    with_ledger: bool = False,
+    policy: Policy | None = None,
+    patience_seconds: float = PATIENCE_SECONDS,
+) -> Report:
+    """Look, and look again while a ledger differs from the Services: as a rule that is on its way to be put right.
+
+    Args:
+        api: Who asks needs rights to list.
+        namespace: Only findings there; "" is everywhere. Addresses are compared over the whole cluster all the same,
+            unless who asks may only look there.
+        with_ledger: Compare ledgers and address locks with the Services too.
+        policy: Which class is ours.
+        patience_seconds: How long a difference must stand to be told: at every look until then.
+
+    Raises:
+        ClusterError: The API server refused or could not be asked.
+    """
+    until, standing = time.monotonic() + patience_seconds, None
+    while True:
+        world = await _world(api, namespace, with_ledger=with_ledger)
+        conflicts = _there(find_conflicts(world, policy=policy), namespace)
+        untruths = find_untruths(world, now=datetime.now(UTC), policy=policy) if with_ledger else ()
+        standing = tuple(one for one in _there(untruths, namespace) if standing is None or one in standing)
+        if not standing or time.monotonic() >= until:
+            looked_at = [s for s in world.services if s.group is not None and namespace in ("", s.name.namespace)]
+            return Report(len(looked_at), len(groups_in(looked_at)), (*conflicts, *standing))
+        await asyncio.sleep(LOOK_AGAIN_SECONDS)
+
+
+def _there(found: Iterable[Finding], namespace: str) -> tuple[Finding, ...]:
+    return tuple(one for one in found if namespace in ("", one.namespace))
+
+
+async def _world(api: KubernetesApi, namespace: str, *, with_ledger: bool) -> StoredWorld:
     try:
         return await read_world(api, with_locks=with_ledger)
     except Forbidden as error:
         if not namespace or with_ledger:
             raise
-        print(f"sharedvip audit: only {namespace!r} is looked at: {error.message}", file=stderr)
+        _say(f"only {namespace!r} is looked at: {error.message}")
         return await read_world(api, namespace=namespace, with_locks=False)
 
 
@@ -116,44 +166,50 @@ async def read_services(api: KubernetesApi, *, namespace: str = "", selector: st
     return tuple(s for s in services if s.sharing_key is not None or s.type == "LoadBalancer")
 
 
-async def list_all(api: KubernetesApi, path: str, kind: type[T], *, selector: str = "") -> list[T]:
+async def list_all(
+    api: KubernetesApi, path: str, kind: type[T], *, selector: str = "", page_size: int = PAGE_SIZE
+) -> list[T]:
     """All objects of a list, page by page; begun again where the API server has forgotten the position.
 
     Raises:
         ClusterError: The API server refused or could not be asked.
     """
+    query = {"limit": str(page_size), **({"labelSelector": selector} if selector else {})}
     for _ in range(_TRIES - 1):
         try:
-            return await _pages(api, path, kind, selector)
+            return await _pages(api, path, kind, query)
         except Gone:
             continue
-    return await _pages(api, path, kind, selector)
+    return await _pages(api, path, kind, query)
 
 
-async def _pages(api: KubernetesApi, path: str, kind: type[T], selector: str) -> list[T]:
-    decoder, found = msgspec.json.Decoder(kind), list[T]()
-    query = {"limit": str(_PAGE_SIZE), **({"labelSelector": selector} if selector else {})}
+async def _pages(api: KubernetesApi, path: str, kind: type[T], query: Mapping[str, str]) -> list[T]:
+    decoder, found, goes_on = msgspec.json.Decoder(kind), list[T](), dict[str, str]()
     while True:
-        page = PAGE.decode(await api.request("GET", path, query=query, timeout_seconds=_TIMEOUT_SECONDS))
+        asked = {**query, **goes_on}
+        page = PAGE.decode(await api.request("GET", path, query=asked, timeout_seconds=_TIMEOUT_SECONDS))
         found += [decoder.decode(item) for item in page.items or ()]
         if not page.metadata.continue_:
             return found
-        query["continue"] = page.metadata.continue_
+        goes_on = {"continue": page.metadata.continue_}
 
 
 def _in(path: str, namespace: str) -> str:
     prefix, _, resource = path.rpartition("/")
-    return f"{prefix}/namespaces/{namespace}/{resource}" if namespace else path
+    return f"{prefix}/namespaces/{quote(namespace, safe='')}/{resource}" if namespace else path
 
 
-def _print(found: tuple[Finding, ...], world: StoredWorld, *, namespace: str, output: Output, stdout: TextIO) -> None:
-    looked_at = [s for s in world.services if s.group is not None and namespace in ("", s.name.namespace)]
-    groups = len(groups_in(looked_at))
+def _say(sentence: str) -> None:
+    sys.stderr.write(f"sharedvip audit: {sentence}\n")
+
+
+def _render(report: Report, output: Output) -> str:
     if output is Output.JSON:
-        report = {"services": len(looked_at), "groups": groups, "findings": [asdict(one) for one in found]}
-        print(json.dumps(report, indent=2), file=stdout)
-        return
-    for one in found:
-        print(one, file=stdout)
-    findings = "nothing wrong" if not found else f"{len(found)} finding{'s' if len(found) > 1 else ''}"
-    print(f"{len(looked_at)} Services that share in {groups} groups: {findings}", file=stdout)
+        return json.dumps(asdict(report), indent=2) + "\n"
+    found = _counted(len(report.findings), "finding") if report.findings else "nothing wrong"
+    whole = f"{_counted(report.services, 'Service')} in {_counted(report.groups, 'group')}: {found}"
+    return "".join(f"{line}\n" for line in (*report.findings, whole))
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from cli.kubeconfig import usual_kubeconfig
 from cluster.api import KubernetesApi
 from cluster.errors import ClusterError, NotFound
 from cluster.metadata import PAGE, ObjectMeta
@@ -25,7 +26,6 @@ CONFLICT: Final = "Conflict"
 
 _PAGE_SIZE: Final = 500
 _OWN_CONDITION: Final = "Ready"
-_LAST_RESORT: Final = Path(".kube/config")
 
 Item = TypeVar("Item")
 
@@ -134,7 +134,7 @@ async def show(*, namespace: str, output: Output, kubeconfig: Path | None) -> in
     Raises:
         ClusterError: The API server refused, could not be asked, or knows no ``SharedVIP``.
     """
-    api = await KubernetesApi.connect(kubeconfig or _usual_kubeconfig(), user_agent=USER_AGENT)
+    api = await KubernetesApi.connect(kubeconfig or usual_kubeconfig(), user_agent=USER_AGENT)
     try:
         found = await read(api, namespace)
     finally:
@@ -256,12 +256,6 @@ def _branch(listener: ListenerLine) -> str:
 def _plain(text: str) -> str:
     """One line, without what would move a terminal's cursor: a key past admission may hold anything."""
     return "".join(char if char.isprintable() else "; " if char == "\n" else repr(char)[1:-1] for char in text)
-
-
-def _usual_kubeconfig() -> Path | None:
-    """Where kubectl looks without being told; None where nothing is: then we may be a pod."""
-    usual = Path.home() / _LAST_RESORT
-    return usual if usual.exists() else None
 
 
 async def _list(api: KubernetesApi, path: str, kind: type[Item]) -> list[Item]:

@@ -1,4 +1,4 @@
-"""``sharedvip webhook|reconciler|certs|simulator|demo|groups``: reads the words of a command and hands them on.
+"""``sharedvip webhook|reconciler|certs|simulator|demo|groups|audit``: reads the words of a command and hands them on.
 
 Commands import what they run when they run: ``sharedvip --help`` must not wait for the Kubernetes client.
 """
@@ -6,8 +6,9 @@ Commands import what they run when they run: ``sharedvip --help`` must not wait 
 import asyncio
 import sys
 from collections.abc import Coroutine
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 import uvloop
@@ -26,6 +27,10 @@ app = typer.Typer(
 
 Config = Annotated[Path | None, typer.Option(help="YAML file with settings; flags and environment win over it.")]
 Kubeconfig = Annotated[Path | None, typer.Option(help="Without it: the pod's own service account.")]
+UsersKubeconfig = Annotated[
+    Path | None, typer.Option(envvar="KUBECONFIG", help="Without it: ~/.kube/config, or the pod's service account.")
+]
+OutputForm = Annotated[str, typer.Option("--output", "-o", help="text or json (default text).")]
 Format = Annotated[LogFormat, typer.Option(envvar="SHAREDVIP_LOG_FORMAT", help="Of the log on stderr.")]
 HealthPort = Annotated[int | None, typer.Option(help="Plain HTTP: /livez, /readyz, /metrics (default 8080).")]
 AviClass = Annotated[
@@ -38,6 +43,7 @@ DefaultClass = Annotated[
 ]
 
 _WRONG_SETTINGS = 2
+Form = TypeVar("Form", bound=StrEnum)
 
 
 @app.command()
@@ -181,22 +187,48 @@ def demo(
 def groups(
     *,
     namespace: Annotated[str, typer.Option("--namespace", "-n", help="Of the groups (default: all namespaces).")] = "",
-    output: Annotated[str, typer.Option("--output", "-o", help="text or json (default text).")] = "text",
-    kubeconfig: Annotated[
-        Path | None, typer.Option(envvar="KUBECONFIG", help="Without it: ~/.kube/config, or the pod's service account.")
-    ] = None,
+    output: OutputForm = "text",
+    kubeconfig: UsersKubeconfig = None,
 ) -> None:
     """Print every group as a tree: VIP, listeners, Services, servers, and who was refused."""
     from cli.groups import Output, show  # noqa: PLC0415 - see the module's docstring
 
-    if output not in set(Output):
-        raise typer.BadParameter(f"{output!r} must be one of {', '.join(Output)}", param_hint="--output")
-    _run(show(namespace=namespace, output=Output(output), kubeconfig=kubeconfig))
+    _run(show(namespace=namespace, output=_one_of(Output, output, flag="--output"), kubeconfig=kubeconfig))
+
+
+@app.command()
+def audit(
+    *,
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Of the findings (default: all).")] = "",
+    output: OutputForm = "text",
+    ledger: Annotated[bool, typer.Option("--ledger", help="Also compare ledgers and address locks.")] = False,
+    load_balancer_class: AviClass = None,
+    is_default_class: DefaultClass = None,
+    kubeconfig: UsersKubeconfig = None,
+) -> None:
+    """Find what is stored and breaks a rule; exit code 0: nothing, 1: something, 2: nobody could be asked."""
+    from cli.audit import Output, run_audit  # noqa: PLC0415 - see the module's docstring
+    from sharedvip.model import Policy  # noqa: PLC0415 - likewise
+
+    usual, form = Policy(), _one_of(Output, output, flag="--output")
+    policy = Policy(
+        usual.load_balancer_class if load_balancer_class is None else load_balancer_class,
+        usual.is_default_class if is_default_class is None else is_default_class,
+    )
+    _run(run_audit(kubeconfig=kubeconfig, namespace=namespace, output=form, with_ledger=ledger, policy=policy))
 
 
 def main() -> None:
     """The entry point."""
     app()
+
+
+def _one_of(forms: type[Form], said: str, *, flag: str) -> Form:
+    """The form that is meant; told in typer's own way where there is none."""
+    try:
+        return forms(said)
+    except ValueError:
+        raise typer.BadParameter(f"{said!r} must be one of {', '.join(forms)}", param_hint=flag) from None
 
 
 def _settings(kind: type[Any], prefix: str, flags: dict[str, Any], config: Path | None) -> Any:  # noqa: ANN401 - of ``kind``

@@ -13,7 +13,7 @@ from sharedvip.addresses import canonical
 from sharedvip.decide import decide
 from sharedvip.holders import address_holders
 from sharedvip.ledger import GRACE, Claim, Ledger, confirmed_claims, group_of, is_accepted, object_name
-from sharedvip.model import AddressHolder, Denial, Group, GroupName, Policy, ServiceName, ServiceView, Situation
+from sharedvip.model import AddressHolder, Denial, GroupName, Policy, ServiceName, ServiceView, Situation
 from sharedvip.parse import static_address
 from sharedvip.wording import quoted
 
@@ -41,7 +41,7 @@ class Finding:
     kind: str
     """``Service``, ``SharedVIP`` or ``IPAddress``."""
     namespace: str
-    """"" for an ``IPAddress``."""
+    """Where it concerns somebody; an ``IPAddress`` has none of its own, and is its group's."""
     name: str
     rule: str
     """The rule's ID, or what is wrong with the ledger."""
@@ -50,22 +50,26 @@ class Finding:
 
     def __str__(self) -> str:
         """``Service default/web: spec.ports[0]: … [duplicate-port]``."""
-        place = f"{self.namespace}/{self.name}" if self.namespace else self.name
+        place = self.name if self.kind == "IPAddress" else f"{self.namespace}/{self.name}"
         return f"{self.kind} {place}: {self.message}"
 
 
 def find_conflicts(world: StoredWorld, *, policy: Policy | None = None) -> tuple[Finding, ...]:
     """All violations of all Services, by namespace and name, then in the order of the rules."""
     index = _Index(world, policy or Policy())
-    asking = sorted((s for s in world.services if s.group is not None), key=lambda service: service.name)
-    return tuple(_of_rule(service.name, denial) for service in asking for denial in index.denials(service))
+    asking = sorted(
+        ((service, group) for group, services in index.members.items() for service in services),
+        key=lambda asked: asked[0].name,
+    )
+    return tuple(_of_rule(one.name, denial) for one, group in asking for denial in index.denials(group, one))
 
 
 def find_untruths(world: StoredWorld, *, now: datetime, policy: Policy | None = None) -> tuple[Finding, ...]:
     """Where ledgers and locks differ from what is stored, sorted; what is younger than the grace may differ.
 
     Args:
-        world: With all Services, ledgers and locks of the cluster.
+        world: With all Services, ledgers and locks of the cluster. Those lists are of three moments, and the janitor
+            needs one too: what it is about to put right is found, and gone at the next look.
         now: UTC.
         policy: What the platform engineer decided.
     """
@@ -102,20 +106,18 @@ class _Index:
         for one in {address, *map(canonical, service.vips)} - {""}:
             self._by_address.setdefault(one, []).append(service)
 
-    def denials(self, service: ServiceView) -> tuple[Denial, ...]:
-        """What the rules say of a stored Service with the annotation."""
-        name = service.group
-        return (
-            ()
-            if name is None
-            else decide(service, Situation(self._met(name, service), self._holders(name, service), self._policy))
-        )
+    def denials(self, group: GroupName, service: ServiceView) -> tuple[Denial, ...]:
+        """What the rules say of a stored Service beside what is stored; where its group lives counts too."""
+        ledger = self.ledgers.get(group)
+        return self._decide(service, group, None if ledger is None else replace(ledger, claims=()))
 
-    def _met(self, name: GroupName, service: ServiceView) -> Group:
-        ledger = self.ledgers.get(name)
-        # What is claimed and not stored yet is left out; where the group lives is not.
-        settled = None if ledger is None else replace(ledger, claims=())
-        return group_of(name, ledger=settled, services=self.members.get(name, ()), candidate=service)
+    def denials_of_newcomer(self, group: GroupName, service: ServiceView) -> tuple[Denial, ...]:
+        """What the janitor says of it: what is claimed and not stored stands in its way too."""
+        return self._decide(service, group, self.ledgers.get(group))
+
+    def _decide(self, service: ServiceView, name: GroupName, ledger: Ledger | None) -> tuple[Denial, ...]:
+        group = group_of(name, ledger=ledger, services=self.members[name], candidate=service)
+        return decide(service, Situation(group, self._holders(name, service), self._policy))
 
     def _holders(self, name: GroupName, service: ServiceView) -> tuple[AddressHolder, ...]:
         address = static_address(service)
@@ -138,7 +140,7 @@ def _dead_claims(ledger: Ledger, index: _Index, now: datetime) -> Iterator[Findi
 def _unbacked(claim: Claim) -> str:
     return (
         f"{claim.listener} is claimed by Service {quoted(claim.service)} of uid {claim.uid} "
-        f"since {claim.claimed_at:%Y-%m-%dT%H:%M:%SZ}, and no such Service has it"
+        f"since {claim.claimed_at:%Y-%m-%dT%H:%M:%SZ}, and no such Service has it; the reconciler is to release it"
     )
 
 
@@ -148,26 +150,43 @@ def _unclaimed_members(index: _Index) -> Iterator[Finding]:
         ledger = index.ledgers.get(group)
         outside = [s for s in services if s.is_member and not s.is_deleting and not is_accepted(ledger, s)]
         # Who came past admission joins together with the others or not at all.
-        if any(index.denials(service) for service in outside):
+        if any(index.denials_of_newcomer(group, service) for service in outside):
             continue
         for service in outside:
-            message = f"is no member in the ledger of shared VIP {quoted(group.key)}, and no rule speaks against it"
+            message = (
+                f"is no member in the ledger of shared VIP {quoted(group.key)}, and no rule speaks against it; "
+                "the reconciler is to let it in"
+            )
             line = f"{message} [{SERVICE_WITHOUT_CLAIM}]"
             yield Finding("Service", service.name.namespace, service.name.name, SERVICE_WITHOUT_CLAIM, line)
 
 
 def _wrong_locks(world: StoredWorld, now: datetime) -> Iterator[Finding]:
-    wanted = {(ledger.shared.static_address, ledger.name) for ledger in world.ledgers if ledger.shared.static_address}
+    # A group holds the address it lives on until Avi has let go of it.
+    used = {(address, one.name) for one in world.ledgers for address in (one.shared.static_address, one.vip) if address}
     for address, group in world.locks.items():
-        if (address, group) not in wanted:
-            message = f"is held for shared VIP {quoted(group.key)} of {quoted(group.namespace)}, which does not use it"
-            yield Finding("IPAddress", "", address, LOCK_WITHOUT_GROUP, f"{message} [{LOCK_WITHOUT_GROUP}]")
+        if (address, group) not in used:
+            message = f"is held for shared VIP {_placed(group)}, which does not use it; the reconciler is to release it"
+            line = f"{message} [{LOCK_WITHOUT_GROUP}]"
+            yield Finding("IPAddress", group.namespace, address, LOCK_WITHOUT_GROUP, line)
     for ledger in world.ledgers:
-        group, address = ledger.name, ledger.shared.static_address
         # The claim comes first, then the lock: in between, nothing is wrong.
         is_settled = any(now - claim.claimed_at > GRACE for claim in ledger.claims)
-        if address and is_settled and world.locks.get(address) != group:
-            yield _untruth(group, ADDRESS_WITHOUT_LOCK, f"{address} is not held for it by an IPAddress")
+        holder = world.locks.get(ledger.shared.static_address)
+        if ledger.shared.static_address and is_settled and holder != ledger.name:
+            yield _untruth(ledger.name, ADDRESS_WITHOUT_LOCK, _unlocked(ledger.shared.static_address, holder))
+
+
+def _unlocked(address: str, holder: GroupName | None) -> str:
+    if holder is None:
+        return f"{address} is shared here, and no IPAddress of ours holds it; create that IPAddress"
+    return (
+        f"{address} is shared here, and its IPAddress holds it for shared VIP {_placed(holder)}; one of the two must go"
+    )
+
+
+def _placed(group: GroupName) -> str:
+    return f"{quoted(group.key)} of namespace {quoted(group.namespace)}"
 
 
 def _untruth(group: GroupName, rule: str, message: str) -> Finding:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 RUNNER = CliRunner()
 
 
-@pytest.mark.parametrize("command", ["webhook", "reconciler", "certs", "simulator", "demo"])
+@pytest.mark.parametrize("command", ["webhook", "reconciler", "certs", "simulator", "demo", "groups", "audit"])
 def test_every_command_says_what_it_does(command: str) -> None:
     """In the overview."""
     assert f" {command} " in RUNNER.invoke(app, ["--help"]).output
