@@ -7,6 +7,7 @@ import pytest
 
 from cli.demo.avi import AviView
 from cli.demo.stage import Stage
+from tests.e2e import truth
 from tests.e2e.scene import Scene
 
 
@@ -15,13 +16,20 @@ def stage() -> Generator[Stage]:
     """Control plane, Avi simulator, two webhook replicas, reconciler."""
     with Stage(progress=lambda _: None) as running:
         yield running
+        truth.nothing_is_left(running)
 
 
 @pytest.fixture
 def scene(stage: Stage) -> Generator[Scene]:
-    """A fresh namespace on the stage; its Services are gone, from Avi too, before the next test."""
+    """A fresh namespace on the stage, audited when the test is over.
+
+    Its Services are gone, from Avi too, before the next test.
+    """
     namespace = f"e2e-{secrets.token_hex(4)}"
     stage.cluster.create_namespace(namespace)
     made = Scene(stage, namespace, AviView(stage.avi))
     yield made
-    made.clear()
+    try:
+        truth.holds(stage, namespace=namespace)
+    finally:
+        made.clear()
