@@ -17,12 +17,16 @@ from sharedvip.decide import decide
 from sharedvip.ledger import group_of
 from sharedvip.model import Situation
 from sharedvip.parse import ServiceObject, parse_service
-from tests.builders import lines, service_object
+from tests.builders import KEY, lines, service_object
 from tests.e2e.scene import render
 
 pytestmark = pytest.mark.e2e
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
+MANIFESTS = [
+    one for file in sorted((DEPLOY / "fallback").glob("*.yaml")) for one in yaml.safe_load_all(file.read_text())
+]
+POLICIES = [one for one in MANIFESTS if one["kind"] == "ValidatingAdmissionPolicy"]
 IP = "100.64.196.75"
 DEADLINE_SECONDS = 30.0
 
@@ -84,9 +88,7 @@ def dead_webhook(namespace: str) -> dict[str, Any]:
 @contextlib.contextmanager
 def installed(cluster: LocalCluster, namespace: str) -> Generator[Fallback]:
     """The two policies in force in a namespace whose webhook is gone."""
-    files = sorted((DEPLOY / "fallback").glob("*.yaml"))
-    documents = [one for file in files for one in yaml.safe_load_all(file.read_text())]
-    text = yaml.safe_dump_all([*(only_in(namespace, one) for one in documents), dead_webhook(namespace)])
+    text = yaml.safe_dump_all([*(only_in(namespace, one) for one in MANIFESTS), dead_webhook(namespace)])
     cluster.run_kubectl("apply", "-f", "-", input=text)
     made = Fallback(cluster, namespace)
     # The type is refused by a policy without parameters: once it is in force, its binding is known.
@@ -95,8 +97,10 @@ def installed(cluster: LocalCluster, namespace: str) -> Generator[Fallback]:
         what="the policies are in force",
         deadline_seconds=DEADLINE_SECONDS,
     )
-    yield made
-    cluster.run_kubectl("delete", "-f", "-", input=text)
+    try:
+        yield made
+    finally:
+        cluster.run_kubectl("delete", "-f", "-", input=text)
 
 
 @pytest.fixture
@@ -130,6 +134,67 @@ def test_a_second_holder_of_a_port_is_refused(fallback: Fallback) -> None:
     assert done.returncode == 1
     assert done.stderr.rstrip().endswith(f"denied request: {words_of(two, one)}")
     assert fallback.apply(service_object("two", "443", "80/UDP")).returncode == 0
+
+
+def test_all_that_stands_against_one_peer_is_told(fallback: Fallback) -> None:
+    """In the order of the rules; on one line, as a policy's message has no other."""
+    one = service_object("one", "80", "443", spec={"loadBalancerIP": IP})
+    fallback.sees(one)
+    two = service_object("two", "443", "81", "80", spec={"loadBalancerIP": "100.64.196.76"})
+
+    done = fallback.apply(two)
+
+    assert words_of(two, one).count("[duplicate-port]") == 2
+    assert words_of(two, one).endswith("[static-address-mismatch]")
+    assert done.stderr.rstrip().endswith(f"denied request: {words_of(two, one)}")
+
+
+def test_more_than_a_message_can_hold_is_refused_in_fewer_words(fallback: Fallback) -> None:
+    """The API server drops a message of more than 5 KiB."""
+    ports = [str(number) for number in range(8000, 8060)]
+    fallback.sees(service_object("one", *ports))
+
+    done = fallback.apply(service_object("two", *ports))
+
+    assert done.stderr.rstrip().endswith(
+        "denied request: spec.ports: many of them are already served on this shared VIP; choose other ports "
+        "[duplicate-port]"
+    )
+
+
+@pytest.mark.parametrize(
+    ("held", "wanted", "said"),
+    [
+        pytest.param(
+            IP,
+            "foo",
+            f"'foo' differs from the {IP} that Service 'one' shares under '{KEY}'; "
+            f"set {IP}, or leave it out to inherit it",
+            id="what is no address",
+        ),
+        pytest.param(
+            "foo",
+            IP,
+            f"{IP} differs from the 'foo' that Service 'one' shares under '{KEY}'; "
+            "use another sharing key, or make the Services of the group agree first",
+            id="what the peer has is no address",
+        ),
+        pytest.param(
+            "",
+            "new\nline",
+            f"is set to a text that is no address, but Service 'one' shares '{KEY}' without a static address; "
+            "leave it out, or use another sharing key",
+            id="what cannot be shown on one line",
+        ),
+    ],
+)
+def test_a_text_that_is_no_address_differs_too(fallback: Fallback, held: str, wanted: str, said: str) -> None:
+    """Admission would tell it as another rule, which the fallback does not have."""
+    fallback.sees(service_object("one", "80", spec={"loadBalancerIP": held}))
+
+    done = fallback.apply(service_object("two", "443", spec={"loadBalancerIP": wanted}))
+
+    assert done.stderr.rstrip().endswith(f"spec.loadBalancerIP: {said} [static-address-mismatch]")
 
 
 @pytest.mark.parametrize(
@@ -204,3 +269,70 @@ def test_an_old_conflict_may_be_changed_and_fixed(cluster: LocalCluster, namespa
         assert "[duplicate-port]" in fallback.apply(service_object("twin", "80", "443")).stderr
         assert fallback.apply(service_object("twin", "81")).returncode == 0
         assert "[duplicate-port]" in fallback.apply(service_object("twin", "80")).stderr
+
+
+def test_what_is_being_deleted_is_never_refused(cluster: LocalCluster, namespace: str) -> None:
+    """Its finalizers must come off, whatever is wrong with it by then."""
+    one, odd = service_object("one", "80"), service_object("odd", "80", spec={"type": "ClusterIP"})
+    twin = service_object("twin", "80")
+    for service in (twin, odd):
+        service["metadata"]["finalizers"] = ["example.com/hold"]  # pyright: ignore[reportTypedDictNotRequiredAccess, reportGeneralTypeIssues] - we never read it
+    assert Fallback(cluster, namespace).apply(one, twin, odd).returncode == 0
+    with installed(cluster, namespace) as fallback:
+        fallback.sees(service_object("other", "443"))
+        assert fallback.kubectl("delete", "svc", "twin", "odd", "--wait=false").returncode == 0
+
+        into_conflict = fallback.kubectl("patch", "svc", "twin", f"--patch={patch(80, 443)}")
+        released = [
+            fallback.kubectl("patch", "svc", name, "--type=merge", '--patch={"metadata": {"finalizers": null}}')
+            for name in ("twin", "odd")
+        ]
+
+        assert into_conflict.returncode == 0, into_conflict.stderr
+        assert [done.returncode for done in released] == [0, 0]
+        left = json.loads(fallback.kubectl("get", "svc", "-o", "json").stdout)["items"]
+        assert {found["metadata"]["name"] for found in left} == {"one", "other"}
+
+
+def patch(*ports: int) -> str:
+    """A strategic merge patch that gives a Service these ports."""
+    return json.dumps({"spec": {"ports": [{"name": f"tcp-{port}", "port": port} for port in ports]}})
+
+
+def test_a_key_that_is_none_makes_no_group(fallback: Fallback) -> None:
+    """As in admission, which refuses the key itself: that rule is not repeated."""
+    done = fallback.apply(service_object("one", "80", key="a/b"), service_object("two", "80", key="a/b"))
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_policies_are_of_the_right_types(cluster: LocalCluster, namespace: str) -> None:
+    """The API server's own type check finds nothing; a field that does not exist, it would."""
+    wrong = json.loads(json.dumps(MANIFESTS[0]).replace("object.spec.type", "object.spec.kind"))
+    told = {one["metadata"]["name"]: only_in(namespace, one) for one in (*POLICIES, renamed(wrong))}
+    text = yaml.safe_dump_all(told.values())
+    cluster.run_kubectl("apply", "-f", "-", input=text)
+    try:
+        warnings = {name: type_warnings(cluster, one["metadata"]["name"]) for name, one in told.items()}
+    finally:
+        cluster.run_kubectl("delete", "-f", "-", input=text)
+
+    assert [name for name, found in warnings.items() if found] == ["sharedvip-fallback-wrong"]
+    assert warnings.keys() == {"sharedvip-fallback-type", "sharedvip-fallback-group", "sharedvip-fallback-wrong"}
+
+
+def renamed(policy: dict[str, Any]) -> dict[str, Any]:
+    """The policy under another name."""
+    return {**policy, "metadata": {"name": "sharedvip-fallback-wrong"}}
+
+
+def type_warnings(cluster: LocalCluster, policy: str) -> list[dict[str, str]]:
+    """What the type check says, once it has looked."""
+
+    def status() -> dict[str, Any]:
+        return json.loads(cluster.run_kubectl("get", "validatingadmissionpolicy", policy, "-o", "json").stdout)[
+            "status"
+        ]
+
+    wait_until(lambda: "typeChecking" in status(), what="the types are checked", deadline_seconds=DEADLINE_SECONDS)
+    return status()["typeChecking"].get("expressionWarnings", [])
