@@ -294,6 +294,22 @@ def test_what_is_being_deleted_is_never_refused(cluster: LocalCluster, namespace
         assert {found["metadata"]["name"] for found in left} == {"one", "other"}
 
 
+def test_a_change_that_no_rule_looks_at_is_not_compared(cluster: LocalCluster, namespace: str) -> None:
+    """Two peers of 400 ports each: more than the API server compares within its budget, and their labels change."""
+    bare = {"allocateLoadBalancerNodePorts": False}
+    ports = {name: [str(first + number) for number in range(400)] for name, first in (("one", 1000), ("two", 2000))}
+    stored = [service_object(name, *numbers, spec=bare) for name, numbers in ports.items()]
+    assert Fallback(cluster, namespace).apply(*stored).returncode == 0
+    with installed(cluster, namespace) as fallback:
+        fallback.sees(service_object("other", "443"))
+
+        labelled = fallback.kubectl("label", "svc", "one", "a=b")
+        grown = fallback.apply(service_object("one", *ports["one"], "80", spec=bare))
+
+    assert labelled.returncode == 0, labelled.stderr
+    assert "cost limit exceeded" in grown.stderr
+
+
 def patch(*ports: int) -> str:
     """A strategic merge patch that gives a Service these ports."""
     return json.dumps({"spec": {"ports": [{"name": f"tcp-{port}", "port": port} for port in ports]}})
