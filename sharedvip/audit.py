@@ -13,7 +13,7 @@ from sharedvip.addresses import canonical
 from sharedvip.decide import decide
 from sharedvip.holders import address_holders
 from sharedvip.ledger import GRACE, Claim, Ledger, confirmed_claims, group_of, is_accepted, object_name
-from sharedvip.model import AddressHolder, Denial, GroupName, Policy, ServiceName, ServiceView, Situation
+from sharedvip.model import Denial, Group, GroupName, Policy, ServiceName, ServiceView, Situation
 from sharedvip.parse import static_address
 from sharedvip.wording import quoted
 
@@ -91,11 +91,16 @@ class _Index:
         self._policy: Final = policy
         self._by_address: dict[str, list[ServiceView]] = {}
         self._groups_by_address: dict[str, set[GroupName]] = {}
+        self._claimants_by_address: dict[str, set[GroupName]] = {}
         for service in world.services:
             self._add(service)
         for ledger in world.ledgers:
             if ledger.vip:
                 self._groups_by_address.setdefault(ledger.vip, set()).add(ledger.name)
+            if ledger.shared.static_address:
+                self._claimants_by_address.setdefault(ledger.shared.static_address, set()).add(ledger.name)
+        for address, group in world.locks.items():
+            self._claimants_by_address.setdefault(address, set()).add(group)
 
     def _add(self, service: ServiceView) -> None:
         group, address = service.group, static_address(service)
@@ -109,21 +114,25 @@ class _Index:
     def denials(self, group: GroupName, service: ServiceView) -> tuple[Denial, ...]:
         """What the rules say of a stored Service beside what is stored; where its group lives counts too."""
         ledger = self.ledgers.get(group)
-        return self._decide(service, group, None if ledger is None else replace(ledger, claims=()))
+        settled = None if ledger is None else replace(ledger, claims=())
+        return self._decide(service, self._met(group, settled, service), self._holding(service))
 
     def denials_of_newcomer(self, group: GroupName, service: ServiceView) -> tuple[Denial, ...]:
         """What the janitor says of it: what is claimed and not stored stands in its way too."""
-        return self._decide(service, group, self.ledgers.get(group))
+        claiming = self._claimants_by_address.get(static_address(service), set[GroupName]())
+        met = self._met(group, self.ledgers.get(group), service)
+        return self._decide(service, met, self._holding(service) | claiming)
 
-    def _decide(self, service: ServiceView, name: GroupName, ledger: Ledger | None) -> tuple[Denial, ...]:
-        group = group_of(name, ledger=ledger, services=self.members[name], candidate=service)
-        return decide(service, Situation(group, self._holders(name, service), self._policy))
+    def _met(self, name: GroupName, ledger: Ledger | None, service: ServiceView) -> Group:
+        return group_of(name, ledger=ledger, services=self.members[name], candidate=service)
 
-    def _holders(self, name: GroupName, service: ServiceView) -> tuple[AddressHolder, ...]:
-        address = static_address(service)
-        return address_holders(
-            name, services=self._by_address.get(address, ()), groups=self._groups_by_address.get(address, ())
-        )
+    def _holding(self, service: ServiceView) -> set[GroupName]:
+        return self._groups_by_address.get(static_address(service), set())
+
+    def _decide(self, service: ServiceView, group: Group, holding: Iterable[GroupName]) -> tuple[Denial, ...]:
+        ordinary = self._by_address.get(static_address(service), ())
+        holders = address_holders(group.name, services=ordinary, groups=holding)
+        return decide(service, Situation(group, holders, self._policy))
 
 
 def _of_rule(service: ServiceName, denial: Denial) -> Finding:

@@ -19,6 +19,7 @@ from tests.strategies import START, members, services
 LATER = START + GRACE + timedelta(seconds=1)
 ADDRESS = "10.0.0.1"
 
+OTHER = GroupName("shop", "other")
 WEB = service("web", "80")
 API = service("api", "443")
 FIXED = replace(WEB, load_balancer_ip=ADDRESS)
@@ -113,6 +114,11 @@ FOREIGN = service("web", load_balancer_class="example.com/lb")
             id="who left a moment ago shows the group's address still",
         ),
         pytest.param(
+            [FIXED, service("odd", key="other", type="ClusterIP", load_balancer_ip=ADDRESS)],
+            [("odd", "not-load-balancer")],
+            id="who cannot be in a group holds no address for it",
+        ),
+        pytest.param(
             [FIXED, service("abroad", key="other", namespace="shop", load_balancer_ip=ADDRESS)],
             [("web", "static-address-taken"), ("abroad", "static-address-taken")],
             id="two groups ask for one address",
@@ -127,7 +133,7 @@ def test_a_stored_world_is_judged_by_the_rules(stored: list[ServiceView], expect
 def test_where_a_group_lives_counts() -> None:
     """A member with an address in a group that lives on an allocated one; and a group on another's address."""
     allocated = ledger_of(WEB, vip="10.0.0.9")
-    other = Ledger(GroupName("shop", "other"), vip=ADDRESS)
+    other = Ledger(OTHER, vip=ADDRESS)
 
     lives = find_conflicts(world(WEB, replace(API, load_balancer_ip=ADDRESS), ledgers=[allocated]))
     taken = find_conflicts(world(FIXED, ledgers=[other]))
@@ -214,6 +220,7 @@ def test_a_service_without_a_claim_in_full() -> None:
         pytest.param([FIXED], ledger_of(WEB), ["web"], id="the ledger has another address than its only member"),
         pytest.param([replace(API, is_deleting=True)], ledger_of(WEB), [], id="who is being deleted need not join"),
         pytest.param([service(type="ClusterIP")], None, [], id="who is no LoadBalancer cannot join"),
+        pytest.param([WEB, service("odd", type="ClusterIP")], None, ["web"], id="and holds nobody up"),
         pytest.param([WEB, service("twin", "80")], None, [], id="newcomers in conflict stay out, as the rules tell"),
         pytest.param([WEB, service("twin", "80"), API], None, [], id="and those beside them wait"),
         pytest.param([FOREIGN], None, [], id="a foreign class stays out"),
@@ -233,6 +240,21 @@ def test_a_service_without_its_claim(stored: list[ServiceView], ledger: Ledger |
     assert [one.name for one in found if one.rule == "service-without-claim"] == expected
 
 
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        pytest.param(world(FIXED, ledgers=[Ledger(OTHER, shared_values(FIXED))]), id="claimed"),
+        pytest.param(world(FIXED, locks={ADDRESS: OTHER}), id="locked"),
+        pytest.param(world(FIXED, ledgers=[Ledger(OTHER, vip=ADDRESS)]), id="lived on"),
+    ],
+)
+def test_whose_address_another_group_holds_stays_out(elsewhere: StoredWorld) -> None:
+    """By its ledger or its lock, though nothing of it is stored: that need not be a conflict."""
+    found = find_untruths(elsewhere, now=START)
+
+    assert "service-without-claim" not in {one.rule for one in found}
+
+
 def test_a_lock_without_a_group_in_full() -> None:
     """It is its group's, in whose namespace it is told."""
     (found,) = find_untruths(world(locks={ADDRESS: GROUP}), now=START)
@@ -242,9 +264,6 @@ def test_a_lock_without_a_group_in_full() -> None:
         "the reconciler is to release it [lock-without-group]"
     )
     assert (found.kind, found.namespace, found.name) == ("IPAddress", "default", ADDRESS)
-
-
-OTHER = GroupName("shop", "other")
 
 
 @pytest.mark.parametrize(
