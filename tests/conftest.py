@@ -8,10 +8,15 @@ from types import FrameType
 from typing import Never
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from localcluster.binaries import ensure_binaries
 from localcluster.cluster import LocalCluster
 from localcluster.toolchain import CannotBuild
+
+# A busy machine is no failure: Hypothesis counts 200 ms for each example, by the wall's clock.
+settings.register_profile("sharedvip", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("sharedvip")
 
 
 def _say_to_terminal(config: pytest.Config) -> Callable[[str], None]:
