@@ -4,6 +4,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 
+@lru_cache(maxsize=4096)  # 5 us without it, and a decision asks some thirty times for the same few
 def parse_address(text: str) -> IPv4Address | IPv6Address | None:
     """The address, or None where the text is none that a VIP can have (a zone or an IPv4 in IPv6's clothes)."""
     try:
@@ -15,7 +16,7 @@ def parse_address(text: str) -> IPv4Address | IPv6Address | None:
     return address
 
 
-@lru_cache(maxsize=4096)  # 5 us without it, and a decision asks some thirty times for the same few
+@lru_cache(maxsize=4096)  # likewise
 def canonical(text: str) -> str:
     """The one spelling of an address, as ``IPAddress`` objects are named; the text itself where it is none."""
     address = parse_address(text)

@@ -39,14 +39,17 @@ def new_denials(candidate: ServiceView, *, old: ServiceView | None, situation: S
         situation: The candidate's, as for ``decide``; ``old`` is judged in it too, so that only a difference between
             the two Services counts, never one between two moments.
     """
-    had = _identities(old, candidate=candidate, situation=situation)
-    return tuple(d for d in decide(candidate, situation) if (d.rule, d.subject) not in had)
+    found = decide(candidate, situation)
+    # Nearly always nothing is found, and then what the old one had is no matter.
+    had = _identities(old, candidate=candidate, situation=situation) if found else frozenset[tuple[str, str]]()
+    return tuple(denial for denial in found if (denial.rule, denial.subject) not in had)
 
 
 def existing_denials(candidate: ServiceView, *, old: ServiceView | None, situation: Situation) -> tuple[Denial, ...]:
     """The violations that ``old`` had already and this update leaves: worth a warning; with ``new_denials`` all."""
-    had = _identities(old, candidate=candidate, situation=situation)
-    return tuple(d for d in decide(candidate, situation) if (d.rule, d.subject) in had)
+    found = decide(candidate, situation)
+    had = _identities(old, candidate=candidate, situation=situation) if found else frozenset[tuple[str, str]]()
+    return tuple(denial for denial in found if (denial.rule, denial.subject) in had)
 
 
 def _identities(old: ServiceView | None, *, candidate: ServiceView, situation: Situation) -> frozenset[tuple[str, str]]:

@@ -17,6 +17,8 @@ def quoted(text: str) -> str:
 
 def _escaped(text: str) -> str:
     quotable = text.replace("\\", "\\\\").replace("'", "\\'")
+    if quotable.isprintable():
+        return quotable
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in quotable)
 
 

@@ -25,10 +25,9 @@ def check(candidate: ServiceView, situation: Situation) -> tuple[Denial, ...]:
 
 
 def _denials(annotation: str, mine: str, *, group: Group, value_of: Callable[[Peer], str]) -> tuple[Denial, ...]:
-    theirs = names_by_value(group.peers, value_of)
-    difference = Disagreement(group.name.key, mine, theirs, without="this annotation")
-    if not difference.peers:
+    if all(value_of(peer) == mine for peer in group.peers):
         return ()
+    difference = Disagreement(group.name.key, mine, names_by_value(group.peers, value_of), without="this annotation")
     return (
         Denial(
             rule=ID,
