@@ -55,6 +55,12 @@ def webhook(  # noqa: PLR0913 - one parameter per flag
     host: Annotated[str | None, typer.Option(help="Where to listen (default 0.0.0.0).")] = None,
     health_port: HealthPort = None,
     drain_seconds: Annotated[float | None, typer.Option(help="Not ready before the port closes (default 5).")] = None,
+    client_ca: Annotated[
+        Path | None, typer.Option(help="PEM; watched. Only callers with a certificate of these authorities.")
+    ] = None,
+    client_name: Annotated[
+        list[str] | None, typer.Option(help="And of these, only this common or DNS name; repeatable.")
+    ] = None,
     load_balancer_class: AviClass = None,
     is_default_class: DefaultClass = None,
     kubeconfig: Kubeconfig = None,
@@ -71,6 +77,8 @@ def webhook(  # noqa: PLR0913 - one parameter per flag
         "host": host,
         "health_port": health_port,
         "drain_seconds": drain_seconds,
+        "client_ca": client_ca,
+        "client_names": client_name,
         "load_balancer_class": load_balancer_class,
         "is_default_class": is_default_class,
     }

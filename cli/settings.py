@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast, get_type_hints
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -51,8 +51,10 @@ def load(kind: type[Settings], *, prefix: str, flags: Mapping[str, object], file
         SettingsError: With every problem of every setting.
     """
     names = (*(field.name for field in fields(cast("Any", kind))), *_POLICY)
+    lists = {name for name, hint in get_type_hints(kind).items() if hint == tuple[str, ...]}
     words = _from_file(file, names) | _from_environment(prefix, names)
     words |= {name: value for name, value in flags.items() if value not in (None, (), [])}
+    words |= {name: _entries(words[name]) for name in lists.intersection(words)}
     adapter = TypeAdapter(kind)
     try:
         settings = adapter.validate_python(_structured(words))

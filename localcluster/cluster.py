@@ -11,7 +11,7 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -91,11 +91,26 @@ class LocalCluster:
     Pods on its nodes become Ready with an address at once and run nothing. Webhooks are reached by URL only.
     """
 
-    def __init__(self, *, nodes: int = 1, progress: Progress = say, directory: Path | None = None) -> None:
-        """``directory`` is where the cluster's own fresh folder is made; by default where temporary files go."""
+    def __init__(
+        self,
+        *,
+        nodes: int = 1,
+        progress: Progress = say,
+        directory: Path | None = None,
+        api_server_flags: Sequence[str] = (),
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            nodes: How many there are at the start.
+            progress: Gets a line for each thing that takes a while.
+            directory: Where the cluster's own fresh folder is made; by default where temporary files go.
+            api_server_flags: Further ones for kube-apiserver.
+        """
         self._nodes = nodes
         self._progress = progress
         self._parent = directory
+        self._api_server_flags = tuple(api_server_flags)
         self._running: _Running | None = None
 
     def __enter__(self) -> Self:
@@ -122,7 +137,8 @@ class LocalCluster:
         binaries = ensure_binaries(progress=self._progress)
         for attempt in range(1, START_ATTEMPTS + 1):
             ports = free_ports(3)
-            self._running = _Running(Layout(_fresh_directory(self._parent), binaries, *ports))
+            layout = Layout(_fresh_directory(self._parent), binaries, *ports, api_server_flags=self._api_server_flags)
+            self._running = _Running(layout)
             if self._start_once(is_last=attempt == START_ATTEMPTS):
                 return
 

@@ -42,6 +42,8 @@ class Layout:
     api_server_port: int
     etcd_port: int
     etcd_peer_port: int
+    api_server_flags: tuple[str, ...] = ()
+    """Further ones, as whoever runs a control plane may set them."""
 
     @property
     def server(self) -> str:
@@ -106,6 +108,7 @@ def api_server_command(layout: Layout) -> tuple[str, ...]:
         "--shutdown-watch-termination-grace-period=1s",
         # There is no network in which the Service `default/kubernetes` could lead anywhere.
         "--endpoint-reconciler-type=none",
+        *layout.api_server_flags,
     )
 
 

@@ -88,7 +88,7 @@ class Admission:
             answer.verdict,
             denials=answer.denials,
             warnings=warnings(candidate, existing=existing),
-            has_claimed=answer.has_claimed,
+            claimed=answer.claimed,
         )
 
     async def mutate(self, asked: Asked) -> Answer:

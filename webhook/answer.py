@@ -35,8 +35,13 @@ class Answer:
     inheritance: Inheritance | None = None
     exists: ServiceName | None = None
     """The Service that is already there."""
-    has_claimed: bool = False
-    """Whether the ledger holds what was asked for, because of this request."""
+    claimed: str = ""
+    """Key and listeners that the ledger holds because of this request; "": it holds nothing new."""
+
+    @property
+    def has_claimed(self) -> bool:
+        """Whether the ledger holds what was asked for, because of this request."""
+        return bool(self.claimed)
 
     @property
     def rules(self) -> tuple[str, ...]:
@@ -68,6 +73,8 @@ def render(answer: Answer, request: AdmissionRequest) -> AdmissionResponse:
         response.patch = _ENCODER.encode(render_patch(answer.inheritance))
         response.patch_type = "JSONPatch"
         response.audit_annotations = {"inherited": f"{answer.inheritance.field}={answer.inheritance.value}"}
+    elif answer.claimed and not request.dry_run:
+        response.audit_annotations = {"claimed": answer.claimed}
     return response
 
 

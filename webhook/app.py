@@ -16,8 +16,11 @@ from webhook.settings import WebhookSettings
 
 _TEXT = "text/plain"
 
+Lines = Callable[[], tuple[str, ...]]
+"""What there is to say now, one line each."""
 
-class _AdmissionApp(FastAPI):
+
+class AdmissionApp(FastAPI):
     """FastAPI, with its endpoints reached before its middlewares, of which admission needs none and pays for all.
 
     They are routes all the same: any other method or path is FastAPI's to answer. ``docs/adr/0002-asgi-endpoints.md``
@@ -30,10 +33,15 @@ class _AdmissionApp(FastAPI):
         endpoint = self.endpoints.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
         await (super().__call__ if endpoint is None else endpoint)(scope, receive, send)
 
+    def leave(self) -> None:
+        """From now on each answer is its connection's last."""
+        for endpoint in self.endpoints.values():
+            endpoint.is_leaving = True
 
-def create_admission_app(admission: Admission, settings: WebhookSettings) -> FastAPI:
+
+def create_admission_app(admission: Admission, settings: WebhookSettings) -> AdmissionApp:
     """``POST /validate`` and ``POST /mutate``."""
-    app = _AdmissionApp(title="sharedvip admission", openapi_url=None)
+    app = AdmissionApp(title="sharedvip admission", openapi_url=None)
     endpoints = {
         f"/{name}": AdmissionEndpoint(name, decide, admission=admission, settings=settings, standing=standing)
         for name, decide, standing in (
@@ -47,8 +55,11 @@ def create_admission_app(admission: Admission, settings: WebhookSettings) -> Fas
     return app
 
 
-def create_health_app(problems: Callable[[], tuple[str, ...]]) -> FastAPI:
-    """``/livez``: it answers; ``/readyz``: nothing speaks against it; ``/metrics`` for Prometheus."""
+def create_health_app(problems: Lines, *, warnings: Lines = tuple) -> FastAPI:
+    """``/livez``: it answers; ``/readyz``: nothing speaks against it; ``/metrics`` for Prometheus.
+
+    Warnings make nobody unready: a pod that is taken away weeks before its certificate expires helps nobody.
+    """
     app = FastAPI(title="sharedvip webhook", openapi_url=None)
 
     async def livez() -> Response:
@@ -56,9 +67,9 @@ def create_health_app(problems: Callable[[], tuple[str, ...]]) -> FastAPI:
 
     async def readyz() -> Response:
         found = problems()
-        if not found:
-            return Response("ok", media_type=_TEXT)
-        return Response("\n".join(found), HTTPStatus.SERVICE_UNAVAILABLE, media_type=_TEXT)
+        status = HTTPStatus.SERVICE_UNAVAILABLE if found else HTTPStatus.OK
+        lines = (*(found or ("ok",)), *(f"warning: {warning}" for warning in warnings()))
+        return Response("\n".join(lines), status, media_type=_TEXT)
 
     async def metrics() -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -73,6 +73,7 @@ class Claiming:
             after = await self._after(look, asked, patience, lost_to=tried)
             if isinstance(after, Answer):
                 return after
+            metrics.RETRIES.labels("rules" if tried is None else type(tried).__name__).inc()
             view = after
 
     async def _after(
@@ -141,11 +142,11 @@ class Claiming:
         keeps = old is not None and _had(old, asked, address)
         # Who came past admission has no lock yet; for all others it is no business of this request.
         if not address or (old is not None and keeps and is_accepted(view.ledger, old)):
-            return Answer(has_claimed=True)
+            return Answer(claimed=_claim_text(asked))
         metrics.LEDGER_WRITES.labels("lock").inc()
         holder = await self._locks.take(address, asked.group, dry_run=asked.is_dry_run)
         if holder is None:
-            return Answer(has_claimed=True)
+            return Answer(claimed=_claim_text(asked))
         await self._give_back(asked, claimed)
         # What was wrong before stays as it was, and claims nothing.
         return Answer() if keeps else denied(taken(asked, holder))
@@ -205,6 +206,11 @@ class Claiming:
             await self._store.claim(ledger.name, member, shared=ledger.shared, claims=keep, resource_version=version)
         else:
             await self._store.leave(ledger.name, member, resource_version=version)
+
+
+def _claim_text(asked: Asked) -> str:
+    """For the API server's audit log: which listeners of which group."""
+    return f"{asked.group.key}: {', '.join(map(str, sorted(set(asked.candidate.listeners))))}"
 
 
 class _Claimed(NamedTuple):

@@ -80,6 +80,8 @@ class AdmissionEndpoint:
         self._requests: dict[tuple[str, Verdict], Counter] = {}
         self.in_flight = 0
         """Requests being decided."""
+        self.is_leaving = False
+        """Whether its callers are told to come to another replica next time."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request, whatever it is."""
@@ -97,7 +99,7 @@ class AdmissionEndpoint:
             metrics.FAILURES.labels(self.webhook, "bug").inc()
             self._log.exception("admission.failed", reason="bug")
             status, content_type, body = HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, _BUG
-        await _send(send, status, content_type, body)
+        await _send(send, status, content_type, body, is_last=self.is_leaving)
 
     async def _answer(self, scope: Scope, receive: Receive) -> bytes:
         seconds = deadline_seconds(scope.get("query_string", b""))
@@ -172,6 +174,7 @@ class AdmissionEndpoint:
             namespace=request.namespace,
             name=request.name,
             rules=",".join(answer.rules) if answer.denials else "",
+            claimed=answer.claimed,
             dry_run=bool(request.dry_run),
             milliseconds=round(seconds * 1000, 2),
             uid=request.uid,
@@ -236,7 +239,9 @@ def _too_large(limit: int) -> ProblemError:
     )
 
 
-async def _send(send: Send, status: HTTPStatus, content_type: bytes, body: bytes) -> None:
+async def _send(send: Send, status: HTTPStatus, content_type: bytes, body: bytes, *, is_last: bool) -> None:
     headers = [(b"content-type", content_type), (b"content-length", str(len(body)).encode())]
+    if is_last:
+        headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status.value, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -26,3 +26,23 @@ LEDGER_WRITES: Final = Counter("sharedvip_ledger_writes_total", "Writes to the l
 CLAIM_CONFLICTS: Final = Counter(
     "sharedvip_ledger_conflicts_total", "Claims that the API server refused, by reason.", ("reason",)
 )
+RETRIES: Final = Counter(
+    "sharedvip_ledger_retries_total",
+    "Requests that were decided anew after a live look, by what the first decision met.",
+    ("reason",),
+)
+CLAIMS_WAITING: Final = Gauge(
+    "sharedvip_claims_waiting", "Claims whose Service the caches do not show: on its way, or never to come."
+)
+CLAIM_OLDEST: Final = Gauge(
+    "sharedvip_claim_oldest_waiting_seconds", "The age of the oldest claim without its Service; 0: there is none."
+)
+CLAIM_SECONDS: Final = Histogram(
+    "sharedvip_claim_confirmation_seconds",
+    "From a claim to its Service being seen, by whichever replica admitted it.",
+    # From one write later (some ms) to the grace of 65 s, after which a claim is given up.
+    buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 65),
+)
+CLIENT_REFUSALS: Final = Counter(
+    "sharedvip_client_refusals_total", "Connections with a verified client certificate of a name that may not call."
+)

@@ -2,10 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
 
 from sharedvip.model import Policy
 
-_LAST_PORT = 65535
+_LAST_PORT: Final = 65535
+
+POOL_SECONDS: Final = 90
+"""How long the API server keeps an unused connection. Source: apimachinery ``net/http.go``, ``IdleConnTimeout``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +29,12 @@ class WebhookSettings:
     """More at once are answered 503, before their deadline rather than after it."""
     keep_alive_seconds: int = 120
     """Longer than the API server keeps a connection of its pool (90 s), so that it never uses one we just closed."""
+    client_ca: Path | None = None
+    """PEM, watched: only callers with a certificate of these authorities are served. None: every caller is."""
+    client_names: tuple[str, ...] = ()
+    """And only those: common or DNS names. Empty: every certificate of the authorities."""
+    certificate_poll_seconds: float = 10.0
+    """How often the mounted files are looked at."""
     drain_seconds: float = 5.0
     """Not ready, and still serving, before the port closes: a Service needs a moment to send calls elsewhere."""
     staleness_limit_seconds: float = 180.0
@@ -45,5 +56,12 @@ def _problems(settings: WebhookSettings) -> Iterator[str]:
         yield f"body_limit_bytes: {settings.body_limit_bytes} must be at least 1; for example 7340032"
     if settings.in_flight_limit < 1:
         yield f"in_flight_limit: {settings.in_flight_limit} must be at least 1; for example 256"
+    if settings.keep_alive_seconds <= POOL_SECONDS:
+        value = settings.keep_alive_seconds
+        yield f"keep_alive_seconds: {value} must be more than the API server's {POOL_SECONDS}; for example 120"
+    if settings.client_names and settings.client_ca is None:
+        yield "client_names: nothing is compared without client_ca; for example /etc/sharedvip/client-ca/ca.crt"
+    if settings.certificate_poll_seconds <= 0:
+        yield f"certificate_poll_seconds: {settings.certificate_poll_seconds} must be more than 0; for example 10"
     if settings.drain_seconds < 0:
         yield f"drain_seconds: {settings.drain_seconds} must not be negative; for example 5"

@@ -6,7 +6,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from certs.issue import Authority, KeyPair, issue_authority, issue_serving
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from certs.issue import Authority, KeyPair, issue_authority, issue_serving, parse_authority_key
 
 NOW: Final = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 DAY: Final = timedelta(days=1)
@@ -22,6 +28,32 @@ def authority(*, now: datetime = NOW, lifetime: timedelta = 10 * YEAR) -> Author
 def serving(of: Authority, *, name: str = NAME, now: datetime = NOW, lifetime: timedelta = YEAR) -> KeyPair:
     """A pair for the webhook's name and for loopback."""
     return issue_serving(of, dns_names=[name], ip_addresses=["127.0.0.1", "::1"], now=now, lifetime=lifetime)
+
+
+def client(of: Authority, name: str = "kube-apiserver", *, dns: str = "", now: datetime | None = None) -> KeyPair:
+    """A client's pair, as ``openssl x509 -req`` or cert-manager signs it; ``dns`` is an alternative name."""
+    moment = now or today()
+    key = ec.generate_private_key(ec.SECP256R1())
+    issuer = x509.load_pem_x509_certificate(of.certificate_pem)
+    issuer_key = parse_authority_key(of.key_pem)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+        .issuer_name(issuer.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(moment - DAY)
+        .not_valid_after(moment + YEAR)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
+    )
+    if dns:
+        alternative = x509.SubjectAlternativeName([x509.DNSName(dns)])
+        builder = builder.add_extension(alternative, critical=False)
+    return KeyPair(
+        builder.sign(issuer_key, SHA256()).public_bytes(Encoding.PEM),
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+    )
 
 
 def today() -> datetime:

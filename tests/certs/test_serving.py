@@ -3,98 +3,22 @@
 import asyncio
 import ssl
 import warnings
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import pytest
+from prometheus_client import REGISTRY
 
 from certs.errors import MaterialError
 from certs.issue import Authority, KeyPair, expiry, parse_certificate
 from certs.serving import FILE_LIMIT_BYTES, Reload, ServingCertificate
 from tests.certs.builders import DAY, NAME, YEAR, MountedSecret, authority, serving, today
+from tests.certs.echo import DEADLINE_SECONDS, Server, visit
 
 AUTHORITY: Final = authority(now=today())
 PAIR: Final = serving(AUTHORITY, now=today())
 NEXT: Final = serving(AUTHORITY, now=today())
-DEADLINE_SECONDS: Final = 10.0
-
-
-class Connection(NamedTuple):
-    """An open connection, as a client has it."""
-
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-
-    async def echo(self, line: bytes) -> bytes:
-        """What the server says to it."""
-        self.writer.write(line)
-        return await self.reader.readline()
-
-    @property
-    def tls(self) -> ssl.SSLObject:
-        """What the handshake agreed on."""
-        found = self.writer.get_extra_info("ssl_object")
-        assert isinstance(found, ssl.SSLObject)
-        return found
-
-    @property
-    def serial_number(self) -> int:
-        """Of the certificate that the server showed."""
-        shown = self.tls.getpeercert(binary_form=True)
-        assert shown is not None
-        return parse_certificate(ssl.DER_cert_to_PEM_cert(shown).encode()).serial_number
-
-    async def close(self) -> None:
-        """Orderly."""
-        self.writer.close()
-        await self.writer.wait_closed()
-
-
-class Server(NamedTuple):
-    """An echo server on loopback."""
-
-    port: int
-
-    async def connect(self, *, trust: bytes, name: str = NAME) -> Connection:
-        """As a client that verifies chain and name."""
-        return await self.connect_with(ssl.create_default_context(cadata=trust.decode()), name=name)
-
-    async def connect_with(self, context: ssl.SSLContext, *, name: str = NAME) -> Connection:
-        """As a client of any kind."""
-        opened = asyncio.open_connection("127.0.0.1", self.port, ssl=context, server_hostname=name)
-        return Connection(*await asyncio.wait_for(opened, DEADLINE_SECONDS))
-
-
-async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Line by line, until the client goes."""
-    async for line in reader:
-        writer.write(line)
-    writer.close()
-    await writer.wait_closed()
-
-
-@asynccontextmanager
-async def serve(context: ssl.SSLContext) -> AsyncGenerator[Server]:
-    """On a free port, until the end."""
-    server = await asyncio.start_server(echo, "127.0.0.1", 0, ssl=context)
-    try:
-        yield Server(server.sockets[0].getsockname()[1])
-    finally:
-        server.close()
-        await server.wait_closed()
-
-
-def visit(context: ssl.SSLContext, client: Callable[[Server], Awaitable[None]]) -> None:
-    """One client's story with a server of this context."""
-
-    async def story() -> None:
-        async with serve(context) as server:
-            await client(server)
-
-    asyncio.run(story())
 
 
 @pytest.fixture
@@ -340,6 +264,65 @@ def test_a_file_too_large_for_a_certificate_is_refused(mounted: MountedSecret) -
 
     with pytest.raises(MaterialError, match="bytes are more than the"):
         ServingCertificate(mounted.certificate, mounted.key)
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "age", "is_told"),
+    [
+        pytest.param(YEAR, YEAR - 22 * DAY, False, id="not while three weeks are left"),
+        pytest.param(YEAR, YEAR - 20 * DAY, True, id="when renewal is late"),
+        pytest.param(4 * DAY, 2 * DAY, False, id="not in the first three quarters of a short life"),
+        pytest.param(4 * DAY, 3.5 * DAY, True, id="in the last quarter of a short one"),
+    ],
+)
+def test_a_certificate_about_to_expire_is_a_warning(
+    mounted: MountedSecret, lifetime: timedelta, age: timedelta, *, is_told: bool
+) -> None:
+    """Still served, still ready."""
+    start = today()
+    mounted.swap(serving(AUTHORITY, now=start, lifetime=lifetime))
+    certificate = ServingCertificate(mounted.certificate, mounted.key, now=lambda: start + age)
+    told = f"the certificate expires at {start + lifetime:%Y-%m-%d %H:%M} UTC, and is not renewed yet"
+
+    assert certificate.faults == ()
+    assert certificate.warnings == ((told,) if is_told else ())
+
+
+def test_an_expired_certificate_is_a_fault_and_a_bad_mounted_pair_a_warning(mounted: MountedSecret) -> None:
+    """The old one is served while it lasts; what is mounted is told all that time."""
+    moment = today()
+    certificate = ServingCertificate(mounted.certificate, mounted.key, now=lambda: moment)
+    mounted.swap(KeyPair(NEXT.certificate_pem, PAIR.key_pem))
+    certificate.reload()
+    refused = "what is mounted is refused, and the old certificate served: the key is not the certificate's key"
+
+    assert (certificate.faults, certificate.warnings) == ((), (refused,))
+    moment += 2 * YEAR
+    assert [fault.partition(" from ")[0] for fault in certificate.faults] == ["the certificate is valid only"]
+    assert certificate.warnings == (refused,)
+
+
+def test_expiry_and_reloads_are_counted(certificate: ServingCertificate, mounted: MountedSecret) -> None:
+    """The time is that of what is served."""
+
+    def value(name: str, **labels: str) -> float:
+        return REGISTRY.get_sample_value(name, labels) or 0.0
+
+    def reloads() -> tuple[float, float]:
+        outcomes = Reload.LOADED.value, Reload.REFUSED.value
+        loaded, refused = (value("sharedvip_certificate_reloads_total", outcome=outcome) for outcome in outcomes)
+        return loaded, refused
+
+    before = reloads()
+    short = serving(AUTHORITY, now=today(), lifetime=DAY)
+    for pair in (short, KeyPair(NEXT.certificate_pem, PAIR.key_pem)):
+        mounted.swap(pair)
+        certificate.reload()
+        certificate.reload()
+
+    assert reloads() == (before[0] + 1, before[1] + 1)
+    expiry_seconds = value("sharedvip_certificate_expiry_timestamp_seconds", certificate="serving")
+    assert expiry_seconds == expiry(short.certificate_pem).timestamp()
 
 
 def test_the_watch_tells_of_each_new_pair(certificate: ServingCertificate, mounted: MountedSecret) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from cli.settings import SettingsError, load
 from reconciler.settings import ReconcilerSettings, VipNetwork
-from webhook.settings import WebhookSettings
+from webhook.settings import POOL_SECONDS, WebhookSettings
 
 WEBHOOK = "SHAREDVIP_WEBHOOK_"
 RECONCILER = "SHAREDVIP_RECONCILER_"
@@ -34,6 +34,33 @@ def test_the_policy_is_two_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(WebhookSettings, prefix=WEBHOOK, flags={"load_balancer_class": "mine/lb"}, file=None)
 
     assert (settings.policy.load_balancer_class, settings.policy.is_default_class) == ("mine/lb", False)
+
+
+def test_a_list_is_words_with_commas_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a repeated flag, which wins."""
+    monkeypatch.setenv("SHAREDVIP_WEBHOOK_CLIENT_NAMES", "kube-apiserver, other")
+    monkeypatch.setenv("SHAREDVIP_WEBHOOK_CLIENT_CA", "/ca.crt")
+
+    def names(**flags: object) -> tuple[str, ...]:
+        return load(WebhookSettings, prefix=WEBHOOK, flags=flags, file=None).client_names
+
+    assert names() == ("kube-apiserver", "other")
+    assert names(client_names=["me"]) == ("me",)
+
+
+def test_connections_are_kept_longer_than_the_api_server_keeps_them() -> None:
+    """It must be its turn to close: it would use one that we just closed, and that call would fail."""
+    assert WebhookSettings().keep_alive_seconds > POOL_SECONDS
+    assert WebhookSettings(keep_alive_seconds=POOL_SECONDS).problems == (
+        "keep_alive_seconds: 90 must be more than the API server's 90; for example 120",
+    )
+
+
+def test_names_without_an_authority_compare_nothing() -> None:
+    """Whoever sets them believes that they protect something."""
+    assert WebhookSettings(client_names=("kube-apiserver",)).problems == (
+        "client_names: nothing is compared without client_ca; for example /etc/sharedvip/client-ca/ca.crt",
+    )
 
 
 @pytest.mark.parametrize(

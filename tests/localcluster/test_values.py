@@ -3,6 +3,7 @@
 import ipaddress
 import itertools
 import ssl
+from dataclasses import replace
 from pathlib import Path
 
 from localcluster.binaries import Binaries
@@ -59,6 +60,13 @@ def test_commands_stay_on_loopback_and_in_the_folder(tmp_path: Path) -> None:
     assert f"--cert-dir={tmp_path}" in words
     assert f"--controllers={','.join(CONTROLLERS)}" in controller_manager_command(layout(tmp_path))
     assert kwok_command(layout(tmp_path))[-2:] == ("--config=/a.yaml", "--config=/b.yaml")
+
+
+def test_whoever_runs_a_control_plane_may_set_further_flags(tmp_path: Path) -> None:
+    """After ours, so that they win."""
+    flags = ("--admission-control-config-file=/admission.yaml",)
+
+    assert api_server_command(replace(layout(tmp_path), api_server_flags=flags))[-1:] == flags
 
 
 def test_secrets_are_for_their_owner_only(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import prometheus_client
 import pytest
 from typer.main import get_group
 
+import certs.metrics
 import cluster.metrics
 import webhook.metrics
 from cli.main import app
@@ -56,6 +57,7 @@ def collected(registry: prometheus_client.CollectorRegistry) -> set[str]:
 
 def test_every_metric_has_its_row() -> None:
     """And no row is without its metric."""
+    assert certs.metrics.RELOADS
     assert cluster.metrics.REQUESTS
     assert webhook.metrics.REQUESTS
     own = prometheus_client.CollectorRegistry()

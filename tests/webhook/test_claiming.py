@@ -15,6 +15,7 @@ from sharedvip.parse import shared_values
 from tests.builders import KEY, listeners
 from tests.cluster.connection import Connection
 from tests.webhook.replicas import Scene, messages, now, replica, some_address, tell
+from webhook import metrics
 from webhook.answer import Verdict
 
 pytestmark = pytest.mark.e2e
@@ -226,14 +227,19 @@ def test_a_service_that_is_there_already_is_told_so(connection: Connection) -> N
 def test_a_service_made_anew_takes_over_from_its_predecessor(connection: Connection) -> None:
     """``kubectl replace --force``: the same name, another uid."""
 
+    def retries() -> float:
+        return sum(sample.value for sample in next(iter(metrics.RETRIES.collect())).samples)
+
     async def story(scene: Scene) -> None:
         await scene.settled("web", "80/TCP")
         await scene.seen("web")
         await scene.delete("web")
+        before = retries()
 
         answer = await scene.validate(scene.new("web", "80/TCP"))
 
         assert messages(answer) == ""
+        assert retries() > before
         assert await scene.claims() == [("web", "80/TCP")]
 
     tell(connection, story)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Message
+from structlog.testing import capture_logs
 
 from cluster.errors import Forbidden, TooManyRequests, Unreachable
 from sharedvip.annotations import SHARED_VIP
@@ -435,3 +436,50 @@ def test_a_service_without_a_name_is_nobody_yet() -> None:
     assert ask(review(nameless, name=""), decide).status == 200
 
     assert asked[0].candidate.name == ServiceName("default", "web-")
+
+
+def test_what_was_claimed_is_in_the_audit_log() -> None:
+    """Whoever asks later who took a port; a dry run has taken none."""
+    decide = deciding(Answer(claimed="key: 80/TCP, 81/TCP"))
+
+    assert ask(decide=decide).response["auditAnnotations"] == {"claimed": "key: 80/TCP, 81/TCP"}
+    assert "auditAnnotations" not in ask(review(dryRun=True), decide).response
+
+
+def test_one_line_per_decision_and_nothing_of_the_object() -> None:
+    """Who, what and how it ended; neither the body nor a value of it."""
+    secretive = service_object("web", annotations={"note": "hush"}, spec={"loadBalancerIP": "10.9.8.7"})
+    with capture_logs() as lines:
+        ask(review(secretive), deciding(denied((DENIAL,))))
+        ask(review(secretive, name="web-2"), deciding(Answer(claimed="key: 80/TCP")))
+
+    assert [(line["event"], line["name"], line["verdict"], line["rules"], line["claimed"]) for line in lines] == [
+        ("admission.decided", "web", "denied", "duplicate-port", ""),
+        ("admission.decided", "web-2", "allowed", "", "key: 80/TCP"),
+    ]
+    fields = {"event", "log_level", "webhook", "verdict", "operation", "namespace", "name", "rules", "claimed"}
+    assert set(lines[0]) == fields | {"dry_run", "milliseconds", "uid"}
+    assert not any(word in str(lines) for word in ("hush", "10.9.8.7", "avi-server"))
+
+
+def test_no_decision_is_one_line_too() -> None:
+    """With the reason."""
+    with capture_logs() as lines:
+        ask(decide=failing(Unreachable("it sleeps")))
+
+    assert [(line["event"], line["reason"], line["log_level"]) for line in lines] == [
+        ("admission.failed", "ledger", "warning")
+    ]
+
+
+def test_who_leaves_sends_his_callers_elsewhere() -> None:
+    """Each answer is its connection's last: the API server opens the next one to another replica."""
+    one = endpoint()
+    before = asyncio.run(post(one, encoded(review())))
+    one.is_leaving = True
+    after = asyncio.run(post(one, encoded(review())))
+
+    assert before is not None
+    assert after is not None
+    assert b"connection" not in before.headers
+    assert (after.status, after.headers[b"connection"]) == (200, b"close")

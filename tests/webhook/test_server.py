@@ -1,95 +1,25 @@
 """The whole ``sharedvip webhook`` process: TLS, health, and an orderly end; nonsense hurts nobody."""
 
+import itertools
 import json
-import os
-import signal
+import re
 import socket
 import ssl
-import sys
-import urllib.error
-import urllib.request
+import threading
 from collections.abc import Generator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from http.client import HTTPSConnection
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from certs.issue import KeyPair, expiry
 from localcluster.cluster import LocalCluster
-from localcluster.ports import LOOPBACK, free_ports
-from localcluster.processes import ChildProcesses
-from localcluster.waiting import wait_until
-from tests.certs.builders import authority, serving, today
+from localcluster.ports import LOOPBACK
+from tests.certs.builders import DAY, serving, today
+from tests.webhook.process import DEADLINE_SECONDS, DELETION, HEADERS, Webhook, started
 from tests.webhook.reviews import encoded, review
 
 pytestmark = pytest.mark.e2e
-
-DEADLINE_SECONDS = 30.0
-ROOT = Path(__file__).parents[2]
-HEADERS = {"Content-Type": "application/json"}
-DELETION = encoded(review(operation="DELETE"))
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
-@dataclass(frozen=True)
-class Webhook:
-    """One process."""
-
-    children: ChildProcesses
-    port: int
-    health_port: int
-    ca: Path
-
-    @property
-    def context(self) -> ssl.SSLContext:
-        """A client's, which trusts only our authority."""
-        return ssl.create_default_context(cafile=str(self.ca))
-
-    def connect(self) -> HTTPSConnection:
-        """A connection that is kept alive."""
-        return HTTPSConnection(LOOPBACK, self.port, timeout=DEADLINE_SECONDS, context=self.context)
-
-    def health(self, path: str) -> tuple[int, str]:
-        """What a probe gets; 0 where nobody answers."""
-        try:
-            with _DIRECT.open(f"http://{LOOPBACK}:{self.health_port}{path}", timeout=5) as reply:
-                return reply.status, reply.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-        except OSError:
-            return 0, ""
-
-    def wait_for(self, path: str, status: int) -> None:
-        """Wait until a probe gets that."""
-        wait_until(
-            lambda: self.health(path)[0] == status,
-            what=f"{path} answers {status}",
-            deadline_seconds=DEADLINE_SECONDS,
-            meanwhile=self.children.check,
-        )
-
-    def terminate(self) -> None:
-        """SIGTERM, and no waiting."""
-        os.killpg(self.children.pids["webhook"], signal.SIGTERM)
-
-
-@contextmanager
-def started(directory: Path, kubeconfig: Path) -> Generator[Webhook]:
-    """A process with a certificate of its own; not yet ready."""
-    of = authority(now=today())
-    pair = serving(of, now=today())
-    for name, content in (("ca.crt", of.certificate_pem), ("tls.crt", pair.certificate_pem), ("tls.key", pair.key_pem)):
-        (directory / name).write_bytes(content)
-    port, health_port = free_ports(2)
-    with ChildProcesses(logs=directory) as children:
-        words = ["-m", "cli", "webhook", f"--host={LOOPBACK}", f"--port={port}", f"--health-port={health_port}"]
-        files = [f"--certificate={directory / 'tls.crt'}", f"--key={directory / 'tls.key'}"]
-        rest = ["--drain-seconds=1", f"--kubeconfig={kubeconfig}"]
-        environment = {"HOME": str(directory), "PATH": "/usr/bin:/bin"}
-        children.start("webhook", [sys.executable, *words, *files, *rest], environment=environment, folder=ROOT)
-        yield Webhook(children, port, health_port, directory / "ca.crt")
 
 
 @pytest.fixture(scope="module")
@@ -98,16 +28,6 @@ def webhook(sharedvips: LocalCluster, tmp_path_factory: pytest.TempPathFactory) 
     with started(tmp_path_factory.mktemp("webhook"), sharedvips.kubeconfig) as running:
         running.wait_for("/readyz", 200)
         yield running
-
-
-def is_serving(webhook: Webhook) -> bool:
-    """Whether a new connection gets a decision."""
-    connection = webhook.connect()
-    try:
-        connection.request("POST", "/validate?timeout=5s", DELETION, HEADERS)
-        return json.load(connection.getresponse())["response"]["allowed"]
-    finally:
-        connection.close()
 
 
 def test_a_connection_serves_many_requests(webhook: Webhook) -> None:
@@ -161,7 +81,7 @@ def test_what_is_no_tls_is_cut_and_hurts_nobody(webhook: Webhook, said: bytes) -
             answered += piece
 
     assert b"HTTP/1.1 200" not in answered
-    assert is_serving(webhook)
+    assert webhook.is_serving()
 
 
 def test_rubbish_inside_tls_is_a_bad_request(webhook: Webhook) -> None:
@@ -180,10 +100,67 @@ def test_a_slow_client_is_told_in_time_and_blocks_nobody(webhook: Webhook) -> No
         slow.putheader("Content-Type", "application/json")
         slow.putheader("Content-Length", "100")
         slow.endheaders(b"{")
-        assert is_serving(webhook)
+        assert webhook.is_serving()
         assert slow.getresponse().status == 503
     finally:
         slow.close()
+
+
+def test_no_call_fails_while_the_certificate_rotates_under_load(webhook: Webhook) -> None:
+    """Eight callers with a new connection for each call, and one that keeps its own, through twenty swaps."""
+    is_over = threading.Event()
+    pairs = [serving(webhook.authority, now=today()) for _ in range(20)]
+
+    def call() -> int:
+        for calls in itertools.count(1):
+            assert webhook.is_serving()
+            if is_over.is_set():
+                return calls
+        return 0
+
+    kept = webhook.connect()
+    with ThreadPoolExecutor(8) as pool:
+        callers = [pool.submit(call) for _ in range(8)]
+        try:
+            for pair in pairs:
+                webhook.mount(pair)
+                kept.request("POST", "/validate", DELETION, HEADERS)
+                assert json.load(kept.getresponse())["response"]["allowed"]
+        finally:
+            is_over.set()
+    kept.close()
+
+    assert all(caller.result() > 1 for caller in callers)
+    assert ssl.get_server_certificate((LOOPBACK, webhook.port)).encode() == pairs[-1].certificate_pem
+
+
+def test_readyz_tells_of_bad_files_and_of_the_end_that_is_near(webhook: Webhook) -> None:
+    """Ready all the same, until it has expired; good files end the warning."""
+    good, other = (serving(webhook.authority, now=today()) for _ in range(2))
+    webhook.mount(KeyPair(good.certificate_pem, other.key_pem))
+    refused = "what is mounted is refused, and the old certificate served: the key is not the certificate's key"
+    assert webhook.health("/readyz") == (200, f"ok\nwarning: {refused}")
+
+    webhook.mount(serving(webhook.authority, now=today() - 355 * DAY))
+    status, text = webhook.health("/readyz")
+    assert status == 200
+    assert re.fullmatch(r"ok\nwarning: the certificate expires at [-\d :]+ UTC, and is not renewed yet", text)
+
+    webhook.mount(good)
+    assert webhook.health("/readyz") == (200, "ok")
+    expiry_seconds = webhook.metric('sharedvip_certificate_expiry_timestamp_seconds{certificate="serving"}')
+    assert expiry_seconds == expiry(good.certificate_pem).timestamp()
+
+
+def test_it_is_not_ready_once_its_certificate_has_expired(sharedvips: LocalCluster, tmp_path: Path) -> None:
+    """It says until when it was valid, and is ready as soon as there is a good one."""
+    with started(tmp_path, sharedvips.kubeconfig, issued=lambda: today() - 366 * DAY) as webhook:
+        webhook.wait_for("/livez", 200)
+        assert webhook.health("/readyz")[0] == 503
+        assert "the certificate is valid only from " in webhook.health("/readyz")[1]
+
+        webhook.mount(serving(webhook.authority, now=today()))
+        webhook.wait_for("/readyz", 200)
 
 
 def test_at_the_end_it_is_not_ready_first_and_finishes_what_is_in_flight(
@@ -203,7 +180,7 @@ def test_at_the_end_it_is_not_ready_first_and_finishes_what_is_in_flight(
         webhook.terminate()
         webhook.wait_for("/readyz", 503)
         assert webhook.health("/readyz")[1] == "stopping"
-        assert is_serving(webhook)  # whoever has not heard yet
+        assert webhook.is_serving()  # whoever has not heard yet
         late.send(DELETION[100:])
         answered = json.load(late.getresponse())
         late.close()
