@@ -12,7 +12,7 @@ from typing import Final
 from cluster.api import KubernetesApi
 from sharedvip.audit import find_conflicts, find_untruths
 from sharedvip.ledger import GRACE
-from soak import claims, living, storms, updates
+from soak import claims, living, serving, storms, updates
 from soak.arena import Arena
 from soak.races import RACES, Race, run_race
 from soak.result import Result
@@ -116,6 +116,10 @@ async def _refused_later(trial: Trial) -> None:
     await claims.refused_later(trial.rig, arena, is_waited_for=not trial.is_short, result=trial.result)
 
 
+async def _serving(program: Callable[..., Awaitable[None]], trial: Trial) -> None:
+    await program(trial.rig, await trial.arena("serving"), rounds=trial.rounds, result=trial.result)
+
+
 async def _in_an_arena(program: Callable[..., Awaitable[None]], trial: Trial) -> None:
     await program(await trial.arena("claims"), rounds=trial.rounds, result=trial.result)
 
@@ -178,4 +182,14 @@ GUARANTEES: Final = (
     Guarantee("updates", "what users' tools do every day, with the verdict it must have", _updates),
     Guarantee("privacy", "asking for an address that another namespace holds", _privacy),
     Guarantee("living-cluster", "installed over Services that are there, some in conflict; away, and back", _living),
+    Guarantee(
+        "rolling-restart",
+        "applies while every webhook replica is replaced, one after the other",
+        partial(_serving, serving.rolling_restart),
+    ),
+    Guarantee(
+        "certificate-rotation",
+        "applies while the serving certificate, and then its authority, is replaced",
+        partial(_serving, serving.certificate_rotation),
+    ),
 )

@@ -5,7 +5,10 @@ reconciler, each with its own service account's rights and nothing more.
 """
 
 import base64
+import itertools
 import json
+import os
+import signal
 import sys
 import urllib.error
 import urllib.request
@@ -22,6 +25,7 @@ from cli.demo.install import CONFIGURATION_KINDS, NAMESPACE, manifests
 from localcluster.binaries import Progress
 from localcluster.cluster import LocalCluster, say
 from localcluster.forwarder import Forwarder
+from localcluster.mounted import MountedVolume
 from localcluster.ports import LOOPBACK, free_ports
 from localcluster.processes import ChildProcesses
 from localcluster.waiting import wait_until
@@ -30,6 +34,10 @@ AVI: Final = "avi-simulator"
 RECONCILER: Final = "reconciler"
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 10.0
+DRAIN_SECONDS: Final = 0.2
+"""Here nobody needs a moment to learn that a replica goes, unless it is replaced under load."""
+POLL_SECONDS: Final = 0.5
+"""How often the webhook looks at its certificate: nobody waits for a kubelet here."""
 _DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -69,6 +77,7 @@ class Stage:
     def __init__(self, *, webhooks: int = 2, progress: Progress = say) -> None:
         """``webhooks`` is how many replicas; ``progress`` gets a line for each thing that takes a while."""
         self._count = webhooks
+        self._numbers = itertools.count(1)
         self._progress = progress
         self._stack = ExitStack()
         self.cluster = LocalCluster(nodes=2, progress=progress)
@@ -110,7 +119,7 @@ class Stage:
         """Every process's id by its name."""
         return {**self.cluster.processes, **self._children.pids}
 
-    def start_webhook(self, replica: Replica) -> None:
+    def start_webhook(self, replica: Replica, *, drain_seconds: float = DRAIN_SECONDS) -> None:
         """Start one replica, without waiting for it."""
         tls = self.directory / "tls"
         self._start_program(
@@ -121,9 +130,47 @@ class Stage:
             f"--health-port={replica.health_port}",
             f"--certificate={tls / 'tls.crt'}",
             f"--key={tls / 'tls.key'}",
-            "--drain-seconds=0.2",
+            f"--drain-seconds={drain_seconds}",
             f"--kubeconfig={self.cluster.service_account_kubeconfig(NAMESPACE, 'sharedvip-webhook')}",
         )
+
+    def replace_webhook(self, replica: Replica, *, drain_seconds: float = DRAIN_SECONDS) -> Replica:
+        """As a rolling update with ``maxSurge: 1`` does: a ready successor first, then SIGTERM, and the orderly end.
+
+        New connections come until ``/readyz`` says no, and then go elsewhere, as kube-proxy sees to it.
+
+        Raises:
+            RuntimeError: It did not end by itself, or not with 0.
+        """
+        successor, others = self._new_replica(*free_ports(2)), tuple(one for one in self.replicas if one != replica)
+        self.start_webhook(successor, drain_seconds=drain_seconds)
+        self.wait_ready(successor.name, successor.health_port)
+        self._send_to(*others, replica, successor)
+        os.killpg(self._children.pids[replica.name], signal.SIGTERM)
+        wait_until(lambda: not is_ready(replica.health_port), what="it is not ready", deadline_seconds=START_SECONDS)
+        self._send_to(*others, successor)
+        code = self._children.wait(replica.name, timeout_seconds=START_SECONDS)
+        self._children.kill(replica.name)
+        if code != 0:
+            raise RuntimeError(f"{replica.name} ended with {code}:\n{self.log_tail(replica.name)}")
+        return successor
+
+    def issue_certificates(self) -> None:
+        """``sharedvip certs``, as the Job of ``deploy/`` runs it.
+
+        Raises:
+            RuntimeError: It did not end with 0.
+        """
+        kubeconfig = self.cluster.service_account_kubeconfig(NAMESPACE, "sharedvip-certs")
+        self._start_program("certs", "certs", f"--ip-address={LOOPBACK}", f"--kubeconfig={kubeconfig}")
+        code = self._children.wait("certs", timeout_seconds=START_SECONDS)
+        self._children.kill("certs")
+        if code != 0:
+            raise RuntimeError(f"sharedvip certs ended with {code}:\n{self._children.log_tail('certs')}")
+
+    def mount_certificates(self) -> None:
+        """What the kubelet does some time after the Secret was written."""
+        self._tls.write(self._serving_secret())
 
     def start_reconciler(self) -> None:
         """Start the reconciler, without waiting for it."""
@@ -175,24 +222,30 @@ class Stage:
         self._stack.enter_context(self.forwarder)
         self._progress("demo: installing the files of deploy/ and the certificates")
         self._install()
-        self._issue_certificates()
+        self.issue_certificates()
+        self._tls = MountedVolume(self.directory / "tls", self._serving_secret())
         self._wait_for_avi()
         self._start_ours()
 
     def _start_ours(self) -> None:
         self._progress(f"demo: starting {self._count} webhook replicas and the reconciler")
-        ports = free_ports(2 * self._count + 1)
-        self.reconciler_health_port = ports[-1]
-        self.replicas = tuple(
-            Replica(f"webhook-{number + 1}", *ports[2 * number : 2 * number + 2]) for number in range(self._count)
-        )
+        self.reconciler_health_port, *ports = free_ports(2 * self._count + 1)
+        self.replicas = tuple(self._new_replica(*ports[2 * n : 2 * n + 2]) for n in range(self._count))
         for replica in self.replicas:
             self.start_webhook(replica)
         self.start_reconciler()
         for replica in self.replicas:
             self.wait_ready(replica.name, replica.health_port)
-        self.forwarder.set_backends([(LOOPBACK, replica.port) for replica in self.replicas])
+        self._send_to(*self.replicas)
         self.wait_ready(RECONCILER, self.reconciler_health_port)
+
+    def _new_replica(self, *ports: int) -> Replica:
+        return Replica(f"webhook-{next(self._numbers)}", *ports)
+
+    def _send_to(self, *replicas: Replica) -> None:
+        """What a Service's endpoints are: where new connections go."""
+        self.replicas = replicas
+        self.forwarder.set_backends([(LOOPBACK, replica.port) for replica in replicas])
 
     def _stop_ours(self) -> None:
         self._children.stop(*self._children.pids, patience_seconds=STOP_SECONDS)
@@ -210,19 +263,9 @@ class Stage:
     def _apply(self, objects: list[dict[str, Any]]) -> None:
         self.cluster.run_kubectl("apply", "-f", "-", input=yaml.safe_dump_all(objects))
 
-    def _issue_certificates(self) -> None:
-        """As the Job of ``deploy/`` does, and then what the kubelet does: the Secret as files."""
-        kubeconfig = self.cluster.service_account_kubeconfig(NAMESPACE, "sharedvip-certs")
-        self._start_program("certs", "certs", f"--ip-address={LOOPBACK}", f"--kubeconfig={kubeconfig}")
-        code = self._children.wait("certs", timeout_seconds=START_SECONDS)
-        if code != 0:
-            raise RuntimeError(f"sharedvip certs ended with {code}:\n{self._children.log_tail('certs')}")
-        self._children.kill("certs")
+    def _serving_secret(self) -> dict[str, bytes]:
         secret = self.cluster.run_kubectl("get", "secret", "-n", NAMESPACE, "sharedvip-webhook-tls", "-o", "json")
-        folder = self.directory / "tls"
-        folder.mkdir(mode=0o700)
-        for name, content in json.loads(secret.stdout)["data"].items():
-            (folder / name).write_bytes(base64.b64decode(content))
+        return {name: base64.b64decode(content) for name, content in json.loads(secret.stdout)["data"].items()}
 
     def _wait_for_avi(self) -> None:
         file = self.directory / "avi" / "avi.json"
@@ -241,7 +284,12 @@ class Stage:
 
     def _start_program(self, name: str, *words: str) -> None:
         """Start ``sharedvip <words>`` in an environment without the user's own."""
-        environment = {"HOME": str(self.directory), "PATH": "/usr/bin:/bin", "PYTHONUNBUFFERED": "1"}
+        environment = {
+            "HOME": str(self.directory),
+            "PATH": "/usr/bin:/bin",
+            "PYTHONUNBUFFERED": "1",
+            "SHAREDVIP_WEBHOOK_CERTIFICATE_POLL_SECONDS": str(POLL_SECONDS),
+        }
         root = Path(__file__).resolve().parents[2]
         self._children.start(name, [sys.executable, "-m", "cli", *words], environment=environment, folder=root)
 
