@@ -3,7 +3,7 @@
 import argparse
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -28,24 +28,29 @@ def main(words: Sequence[str] | None = None) -> int:
         parser.error(f"no such guarantee: {', '.join(unknown)}")
     chosen = [known[name] for name in asked.guarantees] or list(GUARANTEES)
     page: Path | None = asked.page or (None if asked.guarantees else PAGE)
+    results: list[Result] = []
     with Rig(progress=_say) as rig:
-        results = asyncio.run(keep_all(rig, chosen, rounds=asked.rounds))
-        if page is not None:
-            page.write_text(render_page(results, rounds=asked.rounds, on=machine(rig)))
+        on = machine(rig)
+
+        def tell(result: Result) -> None:
+            """Nothing that was found is lost with what comes after it."""
+            print(result, flush=True)  # noqa: T201 - speaks to a person
+            results.append(result)
+            if page is not None:
+                page.write_text(render_page(results, rounds=asked.rounds, on=on))
+
+        asyncio.run(keep_all(rig, chosen, rounds=asked.rounds, tell=tell))
     return 0 if all(result.is_kept for result in results) else 1
 
 
-async def keep_all(rig: Rig, guarantees: Sequence[Guarantee], *, rounds: int) -> list[Result]:
-    """Try them in their order, and say a line after each."""
+async def keep_all(rig: Rig, guarantees: Sequence[Guarantee], *, rounds: int, tell: Callable[[Result], None]) -> None:
+    """Try them in their order, and tell each result as it comes."""
     api = await KubernetesApi.connect(rig.cluster.kubeconfig, user_agent="sharedvip-soak")
-    results: list[Result] = []
     try:
         for guarantee in guarantees:
-            results.append(await guarantee.keep(rig, api, rounds=rounds))
-            print(results[-1], flush=True)  # noqa: T201 - speaks to a person
+            tell(await guarantee.keep(rig, api, rounds=rounds))
     finally:
         await api.close()
-    return results
 
 
 def _say(line: str) -> None:

@@ -59,11 +59,14 @@ class Guarantee:
     run: Callable[[Trial], Awaitable[None]]
 
     async def keep(self, rig: Rig, api: KubernetesApi, *, rounds: int) -> Result:
-        """Try it, then look at the whole world once more."""
+        """Try it, then look at the whole world once more; what cannot be tried to its end is not kept."""
         result, begun = Result(self.name, self.tried), time.monotonic()
         trial = Trial(rig, api, rounds, result)
-        await self.run(trial)
-        await _look_around(trial)
+        try:
+            await self.run(trial)
+            await _look_around(trial)
+        except Exception as error:  # noqa: BLE001 - the other guarantees are to be tried all the same
+            result.expect(is_so=False, breach=f"ended early: {error!r}")
         result.seconds = time.monotonic() - begun
         return result
 
