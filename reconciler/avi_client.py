@@ -222,7 +222,8 @@ class AviClient:
     def _check_login_is_due(self) -> None:
         wait = self._no_login_before - self._now()
         if wait > 0:
-            error = AviUnreachable(f"the login at the Avi Controller failed; next try in {wait:.0f} s")
+            # Without the time: the condition would be written anew at each try.
+            error = AviUnreachable("the login at the Avi Controller failed; it is tried again within a minute")
             error.retry_seconds = wait
             raise error
 

@@ -21,6 +21,8 @@ class AviError(Exception):
     """Anything that kept a call from doing its work."""
 
     reason: str = "ControllerRefused"
+    lead: str = "the Avi Controller refused: "
+    """What stands before the Controller's own words; "" where the message is a sentence of ours."""
     retry_seconds: float = 0.0
     """Wait at least this long before the next try; the queue's own back-off comes on top."""
 
@@ -30,8 +32,13 @@ class AviError(Exception):
 
     @property
     def message(self) -> str:
-        """What to tell a person."""
+        """The Controller's words, or ours where it has none: for logs."""
         return str(self)
+
+    @property
+    def told(self) -> str:
+        """What to tell a person who sees nothing else."""
+        return f"{self.lead}{self.message}"
 
 
 class AviRefused(AviError):  # noqa: N818 - what the Controller is or did; the family's root says Error
@@ -44,6 +51,11 @@ class NoFreeAddress(AviRefused):
     """400 "No available free IPs": the network has no address left."""
 
     reason = "NoFreeAddress"
+
+    def told_of(self, network: str) -> str:
+        """What to tell a person; "" where Avi chooses the network."""
+        where = f"in network '{network}'" if network else "in any network of the cloud's IPAM profile"
+        return f"no free address {where}; free one there, or give it a larger range ({self.message})"
 
 
 class AviStaleView(AviError):  # noqa: N818 - what the Controller is or did; the family's root says Error
@@ -66,6 +78,7 @@ class NameTaken(AviError):  # noqa: N818 - what the Controller is or did; the fa
     """An object of our name that we did not create; it is never touched."""
 
     reason = "NameTaken"
+    lead = ""
     retry_seconds = _SLOW_SECONDS
 
 
@@ -73,18 +86,21 @@ class AviBusy(AviError):  # noqa: N818 - what the Controller is or did; the fami
     """429, 5xx, an upgrade: try again later."""
 
     reason = "ControllerUnavailable"
+    lead = "the Avi Controller cannot do it now, and is asked again: "
 
 
 class AviUnreachable(AviError):  # noqa: N818 - what the Controller is or did; the family's root says Error
     """No answer, or none that can be read: whatever was asked may have happened or not."""
 
     reason = "ControllerUnreachable"
+    lead = ""
 
 
 class AviCredentialsRefused(AviError):  # noqa: N818 - what the Controller is or did; the family's root says Error
     """The Controller does not know user and password: nothing is tried until they change, or it locks the account."""
 
     reason = "CredentialsRefused"
+    lead = ""
     retry_seconds = _SLOW_SECONDS
 
 

@@ -38,7 +38,7 @@ class AviSide:
         """Of the cloud's DNS; none before the first read."""
         self.drifted: set[GroupName] = set()
         """Groups that somebody else changed, and that were not repaired yet."""
-        self._unknown: AviError | None = AviUnreachable("nobody asked it yet")
+        self._unknown: AviError | None = AviUnreachable("the Avi Controller was not asked yet")
 
     @property
     def unknown(self) -> AviError | None:

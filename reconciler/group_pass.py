@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, NamedTuple, Protocol
 
-from reconciler.avi_errors import AviError
+from reconciler.avi_errors import AviError, NoFreeAddress
 from reconciler.avi_side import AviSide
 from reconciler.desired import Observation, desired
 from reconciler.graph import GroupGraph
@@ -176,7 +176,7 @@ class FullPass:
         if message := settled.refused.get(service.name, ""):
             return Verdict(is_ready=False, reason=CONFLICT, message=message), vip
         if built.failure is not None:
-            return _failed(built.failure), vip
+            return _failed(built.failure, built.observation), vip
         if not is_accepted(settled.ledger, service):
             return Verdict(is_ready=False, reason="Pending", message="is about to join its shared VIP"), vip
         if waits_for := built.observation.waits_for:
@@ -219,8 +219,12 @@ async def let_go(kubernetes: Kubernetes, ledger: Ledger | None) -> None:
         await kubernetes.remove(ledger)
 
 
-def _failed(failure: AviError) -> Verdict:
-    return Verdict(is_ready=False, reason=failure.reason, message=f"the Avi Controller: {failure.message}")
+def _failed(failure: AviError, observation: Observation) -> Verdict:
+    message = failure.told
+    if isinstance(failure, NoFreeAddress):
+        networks = observation.placement.vip_networks if observation.placement else ()
+        message = failure.told_of(networks[0].name or networks[0].uuid if networks else "")
+    return Verdict(is_ready=False, reason=failure.reason, message=message)
 
 
 def _programmed(listeners: Iterable[str], vip: str) -> Verdict:
@@ -234,7 +238,7 @@ def not_let_in(settled: Settled) -> str:
 
 def _group_verdict(settled: Settled, built: Built) -> Verdict:
     if built.failure is not None:
-        return _failed(built.failure)
+        return _failed(built.failure, built.observation)
     if settled.refused:
         return Verdict(is_ready=built.graph is not None, reason=CONFLICT, message=not_let_in(settled))
     if not_built := _not_built(built):

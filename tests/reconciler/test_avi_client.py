@@ -60,7 +60,7 @@ def test_nobody_at_the_address_is_unreachable(avi: Avi, cluster_name: str) -> No
     async def story(reconciler: Stack) -> None:
         with pytest.raises(AviUnreachable):
             await reconciler.side.read()
-        with pytest.raises(AviUnreachable, match="next try in"):
+        with pytest.raises(AviUnreachable, match="tried again within a minute"):
             await reconciler.side.read()
 
     tell(refused, cluster_name, story, LB1, is_read=False)
