@@ -11,6 +11,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -78,13 +80,18 @@ class _controller:  # noqa: N801 - reads as the function it stands for
 
 def render(results: Sequence[tuple[Result, list[str]]]) -> str:
     """The page, one sentence per line."""
-    machine = f"{os.cpu_count()} processors, {platform.machine()}, Python {platform.python_version()}"
     parts = [
         "# What the reconciler keeps, whatever the Controller does",
         "",
-        "Written by `python -m soak.reconcile --write`; the Controller is the simulator of this repository.",
-        f"Machine: {machine}, shared with other work.",
+        "Written by `make soak` (`python -m soak.reconcile --write`); do not edit.",
+        "The Controller is the simulator of this repository.",
         "`make test` runs a part of it that chance draws; `tests/reconciler/sweep.py` says what each case is.",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| date | {datetime.now(UTC):%Y-%m-%d} |",
+        f"| machine | {os.cpu_count()} processors, {platform.system()} {platform.machine()} |",
+        f"| versions | Python {platform.python_version()}, avisdk {version('avisdk')} |",
         "",
         f"After any trouble at any one call the reconciler makes at most {EXTRA_CALLS} calls more than undisturbed:",
         "the call once more, and the group looked up again, or everything read by the next process.",

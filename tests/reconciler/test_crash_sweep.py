@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -12,16 +13,26 @@ import pytest
 from simulator.faults import Fault
 from tests.reconciler.controller import Avi
 from tests.reconciler.live import World, are_ready, fact, service, until
-from tests.reconciler.sweep import SCENARIOS
+from tests.reconciler.sweep import SCENARIOS, Case
 from tests.reconciler.sweep_matrix import SAMPLE, a_few, failures, summary, sweep, table
 
 _ROOT = Path(__file__).parents[2]
 
 
-def test_whatever_happens_to_a_call_the_group_ends_as_if_nothing_had(avi: Avi, cluster_name: str) -> None:
+def test_whatever_happens_to_a_call_the_group_ends_as_if_nothing_had(
+    avi: Avi, cluster_name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """For each scenario some troubles, others in each run: the exact graph, no orphan, no twin, no lost VIP."""
-    results = sweep(avi, clusters=cluster_name, choose=a_few)
-    print(f"{summary(results)}\n{table(results)}")  # noqa: T201 - pytest shows it with -s, and when it fails
+    sizes: list[int] = []
+
+    def some(cases: Sequence[Case]) -> Sequence[Case]:
+        sizes.append(len(cases))
+        return a_few(cases)
+
+    results = sweep(avi, clusters=cluster_name, choose=some)
+    print(table(results))  # noqa: T201 - pytest shows it with -s, and when it fails
+    with capsys.disabled():
+        print(f"\ncrash sweep, drawn from {sum(sizes):,} cases: {summary(results)}")  # noqa: T201 - for who reads the run
 
     assert len(results) == 2 * len(SCENARIOS) * SAMPLE
     assert failures(results) == []
