@@ -1,11 +1,11 @@
 """The page and the plot of one run: ``docs/reference/bench-reconcile.md`` and ``.svg``; it never measures."""
 
-import os
 import platform
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import Final
 
+from bench.admission.machine import describe_machine, describe_moment
 from bench.reconcile.results import (
     AKO_CALLS_PER_GROUP,
     AKO_SECONDS_200,
@@ -16,6 +16,7 @@ from bench.reconcile.results import (
     Steady,
     promises,
 )
+from localcluster.binaries import KUBERNETES_VERSION
 
 _WIDTH: Final = 760
 _HEIGHT: Final = 300
@@ -24,6 +25,7 @@ _BOTTOM: Final = 250
 _TOP: Final = 40
 _RIGHT: Final = 740
 _POINTS: Final = 200
+_PACKAGES: Final = ("avisdk", "requests", "uvloop", "msgspec", "kubernetes")
 _COLOURS: Final = ("#1f6feb", "#8250df", "#1a7f37")
 
 
@@ -45,24 +47,37 @@ def render_page(results: Results) -> str:
 # What the reconciler costs
 
 Written by `make bench-reconcile` (`python -m bench.reconcile`); do not edit.
-{datetime.now(UTC):%Y-%m-%d}, {_machine()}.
-etcd, kube-apiserver, simulator, reconciler and the benchmark share these processors.
+{_summary(results)}
 """,
         _table(_promised(results)),
+        f"""
+| | |
+| --- | --- |
+| when | {describe_moment()}, {results.minutes:.1f} minutes |
+| machine | {describe_machine()}; etcd, kube-apiserver, simulator, reconciler and the benchmark share it |
+| versions | {_versions()} |
+""",
         """
 ## Building from nothing
 
 ![Services served over time](bench-reconcile.svg)
 """,
         _table(_builds(results)),
-        _notes_on_builds(),
+        _notes_on_builds(results),
         _table(_rest(results)),
         _notes_on_rest(results),
     )
     return "\n".join(parts)
 
 
-def _notes_on_builds() -> str:
+def _summary(results: Results) -> str:
+    found = promises(results)
+    missed = sum(not each.is_kept for each in found)
+    return f"**{missed} of {len(found)} targets are missed**, marked below." if missed else "Every target is met."
+
+
+def _notes_on_builds(results: Results) -> str:
+    live, unlimited = results.live, results.unlimited
     return f"""
 - A group is two Services with ten endpoints each. *Bound* is writes / limit: no program can be faster.
 - Recorded latency: `python -m simulator --recorded-latency --requests-per-second 32`. A macro call takes 240 to 370 ms,
@@ -73,7 +88,9 @@ def _notes_on_builds() -> str:
   whose second Service comes when the first is being built takes more writes.
 - *No limit* runs `bench/reconcile/unlimited.py`: the command refuses more than a Controller's 32 calls/s.
 - AKO makes {AKO_CALLS_PER_GROUP} calls for such a group, and needed {AKO_SECONDS_200:g} s for 200 of them on a mock
-  without latency (on another machine).
+  without latency (on another machine). Ours needed {live.seconds:.1f} s, which is its limit of {live.rate:g} calls/s;
+  without a limit the first {live.groups} groups were told {unlimited.seconds_of(live.groups):.1f} s after the start of
+  the process.
 
 ## Following, looking again, and doing nothing
 """
@@ -83,7 +100,7 @@ def _notes_on_rest(results: Results) -> str:
     rolling = results.rolling
     return f"""
 - *Boot* is a start that finds everything as wanted. It tells each status once more, which the API server does not
-  store. *Resync* is every five minutes, as shipped.
+  store. *Resync* is every five minutes, as shipped; here more often, so that it can be waited for.
 - The rolling restart replaces {rolling.pods} pods, a few at a time, behind {rolling.services} Services; every step
   writes one EndpointSlice per Service. *Lag* is from the last of these writes to the end of the last call to Avi.
   In the end each pool had exactly the new pods: {"yes" if rolling.is_right else "**no**"}.
@@ -213,7 +230,7 @@ def _rolling_row(each: Rolling) -> tuple[str, ...]:
     return (
         f"rolling restart, {each.events:,} EndpointSlice events in {each.event_seconds:.1f} s",
         f"{each.writes:,} = {each.ratio:.3f} / event",
-        "0",
+        str(each.reads),
         f"lag {each.lag_seconds:.2f}",
         f"{each.use.cpu_seconds:.1f} s",
         f"{each.use.peak_mib:.0f} peak",
@@ -222,7 +239,8 @@ def _rolling_row(each: Rolling) -> tuple[str, ...]:
 
 
 def _idle_row(each: Idle) -> tuple[str, ...]:
-    return (f"idle, {each.groups:,} groups", "0", "0", "-", f"{each.cpu_percent:.1f} %", f"{each.mib:.0f}", "-")
+    calls = (str(each.writes), str(each.reads))
+    return (f"idle, {each.groups:,} groups", *calls, "-", f"{each.cpu_percent:.1f} %", f"{each.mib:.0f}", "-")
 
 
 def _table(rows: Iterable[Sequence[str]]) -> str:
@@ -232,14 +250,6 @@ def _table(rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _machine() -> str:
-    return f"{os.cpu_count()} processors ({_processor()}), Python {platform.python_version()}, {platform.system()}"
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo") as file:  # noqa: PTH123 - a file of the kernel
-            names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
-    except OSError:
-        names = []
-    return names[0] if names else platform.machine()
+def _versions() -> str:
+    packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+    return f"Python {platform.python_version()}, {packages}, Kubernetes {KUBERNETES_VERSION}"

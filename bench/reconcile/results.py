@@ -82,6 +82,11 @@ class Build:
         """Writes and reads to Avi, by group."""
         return (self.writes + self.reads) / self.groups
 
+    def seconds_of(self, groups: int) -> float:
+        """When so many groups of two Services were told; 0 where so many never were."""
+        told = 2 * groups
+        return self.served[told - 1] if 0 < told <= len(self.served) else 0.0
+
     @property
     def writes_per_group(self) -> float:
         """Writes to Avi, by group."""
@@ -108,6 +113,8 @@ class Idle:
     mib: float
     cpu_percent: float
     """Of one processor."""
+    reads: int = 0
+    writes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +127,7 @@ class Rolling:
         events: Writes of EndpointSlices.
         event_seconds: How long they took.
         writes: Calls to Avi that change something.
+        reads: Calls to Avi that only ask: those of a resync on the way, none otherwise.
         lag_seconds: From the last event to the end of the last write.
         is_right: Whether each pool has exactly the new pods in the end.
         use: By the reconciler.
@@ -130,6 +138,7 @@ class Rolling:
     events: int
     event_seconds: float
     writes: int
+    reads: int
     lag_seconds: float
     is_right: bool
     use: Use
@@ -152,6 +161,8 @@ class Results:
     idle: Idle
     idle_full: Idle
     rolling: Rolling
+    minutes: float = 0.0
+    """The whole run, control planes included."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -54,6 +54,7 @@ class _Mark:
 
 def measure(sizes: Sizes, *, progress: Progress) -> Results:
     """Everything; three control planes, one after the other."""
+    begun = time.monotonic()
     with Stage(Controller.INSTANT, progress=progress) as stage:
         idle = _idle_empty(stage, sizes)
         progress(f"bench: creating {sizes.live_groups} groups while the reconciler runs")
@@ -69,7 +70,8 @@ def measure(sizes: Sizes, *, progress: Progress) -> Results:
         boot, resync, idle_full = _steady(stage, sizes)
         progress(f"bench: rolling restart of {sizes.pods} pods behind {sizes.services} Services")
         rolling = _told(stage, lambda api: _rolling(stage, api, sizes))
-    return Results(live, unlimited, limited, boot, resync, idle, idle_full, rolling)
+    minutes = (time.monotonic() - begun) / 60
+    return Results(live, unlimited, limited, boot, resync, idle, idle_full, rolling, minutes)
 
 
 def _told(stage: Stage, story: Callable[[KubernetesApi], Coroutine[Any, Any, Told]]) -> Told:
@@ -128,8 +130,8 @@ async def _built(
         groups=count,
         rate=rate,
         seconds=last - begun,
-        writes=sum(call.is_write for call in calls),
-        reads=sum(call.is_read for call in calls),
+        writes=_counted(calls)[1],
+        reads=_counted(calls)[0],
         use=use,
         simulator_cpu_seconds=simulator - mark.simulator,
         cluster_cpu_seconds=cluster - mark.cluster,
@@ -189,10 +191,18 @@ def _passed(stage: Stage, title: str, sizes: Sizes, *, begun: float, mark: _Mark
 
 def _idle(stage: Stage, *, groups: int, seconds: float) -> Idle:
     pid = stage.pids[RECONCILER]
+    clear_journal(stage.control)
     before, begun = cpu_seconds(pid), time.monotonic()
     time.sleep(seconds)
     used = (cpu_seconds(pid) - before) / (time.monotonic() - begun)
-    return Idle(groups=groups, mib=memory_mib(pid), cpu_percent=100 * used)
+    reads, writes = _counted(fetch_journal(stage.control))
+    return Idle(groups=groups, mib=memory_mib(pid), cpu_percent=100 * used, reads=reads, writes=writes)
+
+
+def _counted(calls: Iterable[Call]) -> tuple[int, int]:
+    """Reads and writes."""
+    seen = list(calls)
+    return sum(call.is_read for call in seen), sum(call.is_write for call in seen)
 
 
 async def _rolling(stage: Stage, api: KubernetesApi, sizes: Sizes) -> Rolling:
@@ -214,13 +224,15 @@ async def _rolling(stage: Stage, api: KubernetesApi, sizes: Sizes) -> Rolling:
     events = await world.restart(rollout, behind)
     ended = time.time()
     _wait_until_quiet(stage)
-    writes = [call for call in fetch_journal(stage.control) if call.is_write]
+    calls = fetch_journal(stage.control)
+    writes = [call for call in calls if call.is_write]
     return Rolling(
         pods=rollout.pods,
         services=rollout.services,
         events=events,
         event_seconds=ended - begun,
         writes=len(writes),
+        reads=_counted(calls)[0],
         lag_seconds=max(0.0, _end(writes) - ended),
         is_right=_has_only_new_pods(stage, rollout),
         use=_use(stage, mark),

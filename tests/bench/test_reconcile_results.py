@@ -32,7 +32,7 @@ RESULTS = Results(
     idle=Idle(groups=0, mib=70.0, cpu_percent=0.3),
     idle_full=Idle(groups=10, mib=80.0, cpu_percent=0.4),
     rolling=Rolling(
-        pods=10, services=2, events=100, event_seconds=1.0, writes=5, lag_seconds=0.5, is_right=True, use=USE
+        pods=10, services=2, events=100, event_seconds=1.0, writes=5, reads=0, lag_seconds=0.5, is_right=True, use=USE
     ),
 )
 
@@ -46,6 +46,13 @@ def test_the_bound_is_writes_by_rate() -> None:
     """And there is none without a limit."""
     assert (BUILD.bound_seconds, round(BUILD.ratio, 2)) == (0.3125, 1.12)
     assert RESULTS.unlimited.bound_seconds == 0.0
+
+
+def test_some_groups_are_told_before_others() -> None:
+    """Two Services each; of more than there are nobody knows."""
+    build = replace(BUILD, served=(0.1, 0.2, 0.3, 0.4))
+
+    assert [build.seconds_of(groups) for groups in (0, 1, 2, 3)] == [0.0, 0.2, 0.4, 0.0]
 
 
 def test_every_promise_can_be_kept() -> None:
@@ -85,6 +92,8 @@ def test_page_and_plot_are_written(tmp_path: Path) -> None:
     plot = ET.parse(tmp_path / "bench-reconcile.svg").getroot()  # noqa: S314 - our own file
     assert page.count("| kept |") == len(promises(RESULTS)) - 1
     assert page.count("**missed**") == 1
+    assert f"**1 of {len(promises(RESULTS))} targets are missed**" in page
+    assert "avisdk " in page
     assert len(plot.findall("{http://www.w3.org/2000/svg}polyline")) == 3
 
 
