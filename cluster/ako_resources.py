@@ -16,6 +16,7 @@ from cluster.api import KubernetesApi
 from cluster.errors import Forbidden, Gone, NotFound
 from cluster.metadata import ObjectMeta
 from cluster.reflector import Reflector
+from cluster.service_status import ServiceStatus, Shown, shown
 from cluster.services import PATH as SERVICES_PATH
 from cluster.services import ServiceCache
 from sharedvip.annotations import INFRA_SETTING
@@ -137,6 +138,8 @@ class DetailedService(ServiceView):
     skips_node_ports: bool = False
     node_ports: tuple[int, ...] = ()
     """In the order of ``spec.ports``; 0 where a port has none."""
+    shown: Shown | None = None
+    """What its status says of its VIP; None where we said nothing."""
 
 
 class _NetworkEntry(msgspec.Struct, rename="camel"):
@@ -270,6 +273,7 @@ class _SpecDetails(msgspec.Struct):
 class _ServiceDetails(msgspec.Struct):
     metadata: ObjectMeta
     spec: _SpecDetails = msgspec.field(default_factory=_SpecDetails)
+    status: ServiceStatus = msgspec.field(default_factory=ServiceStatus)
 
 
 _SERVICE: Final = msgspec.json.Decoder(ServiceObject)
@@ -289,4 +293,5 @@ def _parse_service(raw: msgspec.Raw) -> ServiceView | None:
         hostname=notes.get(HOSTNAME, ""),
         skips_node_ports=SKIP_NODE_PORT in notes,
         node_ports=tuple(port.node_port for port in details.spec.ports or ()),
+        shown=shown(details.metadata, details.status),
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import quote
 
 import msgspec
@@ -26,16 +26,56 @@ _MESSAGE_LIMIT: Final = 32768
 class _Condition(msgspec.Struct, rename="camel"):
     type: str = ""
     status: str = ""
+    reason: str = ""
+    message: str = ""
     last_transition_time: str = ""
+    observed_generation: int = 0
 
 
-class _Status(msgspec.Struct):
+class Entry(msgspec.Struct, frozen=True, rename="camel"):
+    """One of ``status.loadBalancer.ingress``."""
+
+    ip: str = ""
+    ip_mode: str = ""
+    hostname: str = ""
+
+
+class _LoadBalancer(msgspec.Struct):
+    ingress: list[Entry] | None = None
+
+
+class ServiceStatus(msgspec.Struct, rename="camel"):
+    """``status``, as far as we write it."""
+
     conditions: list[_Condition] | None = None
+    load_balancer: _LoadBalancer = msgspec.field(default_factory=_LoadBalancer)
 
 
 class _Service(msgspec.Struct):
     metadata: ObjectMeta
-    status: _Status = msgspec.field(default_factory=_Status)
+    status: ServiceStatus = msgspec.field(default_factory=ServiceStatus)
+
+
+class Shown(NamedTuple):
+    """What a Service's status says of its VIP: two are equal where a write would change nothing."""
+
+    is_ready: bool
+    reason: str
+    message: str
+    entries: tuple[Entry, ...]
+
+
+def entries_for(vip: str, *, further_vips: Iterable[str] = (), hostname: str = "") -> tuple[Entry, ...]:
+    """The entries of ``status.loadBalancer.ingress`` for a VIP, none for ""."""
+    return tuple(Entry(address, "VIP", hostname) for address in (vip, *further_vips)) if vip else ()
+
+
+def shown(metadata: ObjectMeta, status: ServiceStatus) -> Shown | None:
+    """What is said, None where nothing is, or where it was said of an earlier generation."""
+    said = _own(status)
+    if said is None or said.observed_generation != metadata.generation:
+        return None
+    return Shown(said.status == "True", said.reason, said.message, tuple(status.load_balancer.ingress or ()))
 
 
 async def publish(  # noqa: PLR0913 - all keyword-only but the first two, each a field of the status
@@ -76,9 +116,8 @@ async def publish(  # noqa: PLR0913 - all keyword-only but the first two, each a
     if stored is None:
         return ()
     condition = _condition(stored, ready=ready, reason=reason, message=message, now=now)
-    name = {"hostname": hostname} if hostname else {}
-    entries = [{"ip": address, "ipMode": "VIP", **name} for address in (vip, *further_vips)]
-    ingress = {"loadBalancer": {"ingress": entries}} if vip else {}
+    entries = entries_for(vip, further_vips=further_vips, hostname=hostname)
+    ingress = {"loadBalancer": {"ingress": [_render(entry) for entry in entries]}} if vip else {}
     conflicts = await _apply(api, service, status={**ingress, "conditions": [condition]})
     if conflicts:
         message = owned_by_other(conflicts, vip=vip)
@@ -154,9 +193,18 @@ def _path(name: ServiceName) -> str:
     return f"/api/v1/namespaces/{quote(name.namespace, safe='')}/services/{quote(name.name, safe='')}"
 
 
+def _render(entry: Entry) -> dict[str, str]:
+    name = {"hostname": entry.hostname} if entry.hostname else {}
+    return {"ip": entry.ip, "ipMode": entry.ip_mode, **name}
+
+
+def _own(status: ServiceStatus) -> _Condition | None:
+    return next((c for c in status.conditions or () if c.type == READY_CONDITION), None)
+
+
 def _since(stored: _Service, *, ready: bool, now: datetime) -> str:
     """When the condition last changed its status: it keeps its time otherwise."""
-    said = next((c for c in stored.status.conditions or () if c.type == READY_CONDITION), None)
+    said = _own(stored.status)
     if said is not None and said.status == str(ready):
         return said.last_transition_time
     return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

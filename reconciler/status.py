@@ -6,6 +6,8 @@ Nothing is written when nothing changed, compared with what was last written and
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from cluster.ako_resources import DetailedService
+from cluster.service_status import Shown, entries_for
 from reconciler.ports import GroupReport, Kubernetes, Verdict
 from sharedvip.addresses import canonical
 from sharedvip.model import GroupName, ServiceView
@@ -28,6 +30,10 @@ class StatusKeeper:
         """Say it on the Service unless it says so already; whether anything was written."""
         saying = _Said(vip, verdict)
         if self._said.get(service.uid) == saying and _shows(service, vip):
+            return False
+        if service.uid not in self._said and _says(service, saying):
+            # We are new, and a predecessor said it: 2,000 writes at each start that would change nothing.
+            self._said[service.uid] = saying
             return False
         await self._kubernetes.publish(service, vip=vip, verdict=verdict)
         if self._is_news(service, saying):
@@ -68,6 +74,14 @@ class StatusKeeper:
         """Only Services with these uids are still there."""
         keep = set(living)
         self._said = {uid: said for uid, said in self._said.items() if uid in keep}
+
+
+def _says(service: ServiceView, saying: _Said) -> bool:
+    """Whether its status, as the cache has it, is what we would write, word for word."""
+    vip, verdict = saying
+    entries = entries_for(vip, further_vips=verdict.further_vips, hostname=verdict.hostname)
+    wanted = Shown(verdict.is_ready, verdict.reason, verdict.message, entries)
+    return isinstance(service, DetailedService) and service.shown == wanted
 
 
 def _shows(service: ServiceView, vip: str) -> bool:

@@ -99,8 +99,8 @@ def _notes_on_builds(results: Results) -> str:
 def _notes_on_rest(results: Results) -> str:
     rolling = results.rolling
     return f"""
-- *Boot* is a start that finds everything as wanted. It tells each status once more, which the API server does not
-  store. *Resync* is every five minutes, as shipped; here more often, so that it can be waited for.
+- *Boot* is a start that finds everything as wanted: it reads each `SharedVIP` once more, and writes nothing to it.
+  *Resync* is every five minutes, as shipped; here more often, so that it can be waited for.
 - The rolling restart replaces {rolling.pods} pods, a few at a time, behind {rolling.services} Services; every step
   writes one EndpointSlice per Service. *Lag* is from the last of these writes to the end of the last call to Avi.
   In the end each pool had exactly the new pods: {"yes" if rolling.is_right else "**no**"}.

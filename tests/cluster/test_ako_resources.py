@@ -24,12 +24,14 @@ from cluster.ako_resources import (
 )
 from cluster.api import KubernetesApi
 from cluster.reflector import Reflector
+from cluster.service_status import Shown, entries_for, publish, withdraw
 from localcluster.cluster import LocalCluster
 from sharedvip.annotations import INFRA_SETTING
 from sharedvip.model import GroupName, ServiceName
 from tests.builders import KEY, service_object
 from tests.cluster import ako_kinds
 from tests.cluster.connection import Connection
+from tests.cluster.ledgers import NOW
 
 pytestmark = pytest.mark.e2e
 
@@ -207,5 +209,40 @@ def test_one_watch_of_services_tells_what_only_avi_needs(connection: Connection)
             assert not isinstance(cache.get(ServiceName(connection.namespace, "plain")), DetailedService)
             await connection.kubectl_async("annotate", "service", "web", f"{HOSTNAME}=api.example.com", "--overwrite")
             await becomes(cache.reflector, lambda: hostname() == "api.example.com")
+
+    connection.tell(story)
+
+
+def test_what_we_said_of_a_service_is_known_again(connection: Connection) -> None:
+    """Word for word as it was published, so that a new leader need not say it again; nothing where we said nothing."""
+    connection.kubectl("apply", "--filename=-", input=json.dumps(service_object("web", namespace=connection.namespace)))
+    name, wanted = ServiceName(connection.namespace, "web"), "80/TCP served on 10.0.0.1"
+
+    async def story(api: KubernetesApi) -> None:
+        cache = DetailedServiceCache(api)
+
+        def shown() -> Shown | None:
+            found = cache.get(name)
+            return found.shown if isinstance(found, DetailedService) else None
+
+        async with following(cache.reflector):
+            assert shown() is None
+            found = cache.get(name)
+            assert found is not None
+            await publish(
+                api,
+                found,
+                vip="10.0.0.1",
+                ready=True,
+                reason="Programmed",
+                message=wanted,
+                now=NOW,
+                hostname="web.example.com",
+                further_vips=("2001:db8::1",),
+            )
+            entries = entries_for("10.0.0.1", further_vips=["2001:db8::1"], hostname="web.example.com")
+            await becomes(cache.reflector, lambda: shown() == Shown(True, "Programmed", wanted, entries))  # noqa: FBT003 - a field
+            await withdraw(api, found)
+            await becomes(cache.reflector, lambda: shown() is None)
 
     connection.tell(story)

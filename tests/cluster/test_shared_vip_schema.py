@@ -1,5 +1,6 @@
 """The schema of ``SharedVIP`` is the law: what it refuses, and what users see of it."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 import yaml
 
 from cluster.api import KubernetesApi
+from cluster.metrics import REQUESTS
 from cluster.shared_vip_documents import ListenerStatus, SharedVipStatus
 from cluster.shared_vips import SharedVipStore
 from localcluster.cluster import LocalCluster
@@ -127,6 +129,32 @@ def test_the_condition_keeps_its_time_while_its_status_is_the_same(connection: C
 
         assert "listeners" not in connection.get("sharedvip", KEY)["status"]
         assert (await group.read()).members == (member("web"),)
+
+    connection.tell(story)
+
+
+def _patches() -> float:
+    """Requests of this process that patched something."""
+    samples = [sample for metric in REQUESTS.collect() for sample in metric.samples]
+    return sum(each.value for each in samples if each.name.endswith("_total") and each.labels["method"] == "PATCH")
+
+
+@pytest.mark.parametrize("said", [STATUS, replace(STATUS, listeners=(), vip="")], ids=["served", "with nothing"])
+def test_what_is_reported_already_is_not_written_again(connection: Connection, said: SharedVipStatus) -> None:
+    """By whomever: a new leader remembers nothing. A hand's edit is undone."""
+
+    async def story(api: KubernetesApi) -> None:
+        group = Claimant(SharedVipStore(api), group_in(connection.namespace))
+        await group.claim(member("web"), "80/TCP")
+        await group.store.report(group.group, said, now=NOW)
+        before = _patches()
+        await SharedVipStore(api).report(group.group, said, now=NOW + timedelta(hours=1))
+        assert _patches() == before
+        edit = '--patch={"status": {"virtualService": "another"}}'
+        await connection.kubectl_async("patch", "sharedvip", KEY, "--subresource=status", "--type=merge", edit)
+        await group.store.report(group.group, said, now=NOW)
+        assert _patches() == before + 1
+        assert connection.get("sharedvip", KEY)["status"]["virtualService"] == said.virtual_service
 
     connection.tell(story)
 

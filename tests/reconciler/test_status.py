@@ -1,10 +1,16 @@
 """Statuses and Events: everything once, nothing twice."""
 
 import asyncio
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
+import pytest
+
+from cluster.ako_resources import DetailedService
+from cluster.service_status import Shown, entries_for
 from reconciler.ports import Verdict
 from reconciler.status import StatusKeeper
+from sharedvip.model import ServiceView
 from tests.builders import service
 from tests.reconciler.fake_kubernetes import FakeKubernetes
 
@@ -63,6 +69,47 @@ def test_after_a_restart_what_the_service_shows_is_no_news() -> None:
 
     asyncio.run(statuses.publish(kubernetes.stored[WEB.name], vip="10.0.0.1", verdict=READY))
     assert kubernetes.events == []
+
+
+_SHOWN = Shown(True, "Programmed", "80/TCP served on 10.0.0.1", entries_for("10.0.0.1"))  # noqa: FBT003 - a field
+_SAID_OTHERWISE = {
+    "nothing": None,
+    "another message": _SHOWN._replace(message="80/TCP, 81/TCP served on 10.0.0.1"),
+    "another reason": _SHOWN._replace(reason="Guarded"),
+    "not ready": _SHOWN._replace(is_ready=False),
+    "another address": _SHOWN._replace(entries=entries_for("10.0.0.2")),
+    "a name": _SHOWN._replace(entries=entries_for("10.0.0.1", hostname="web.example.com")),
+    "a second address": _SHOWN._replace(entries=entries_for("10.0.0.1", further_vips=["2001:db8::1"])),
+}
+
+
+def _stored(shown: Shown | None) -> ServiceView:
+    plain: dict[str, Any] = {each.name: getattr(WEB, each.name) for each in fields(WEB)}
+    known: dict[str, Any] = {"has_ready_condition": shown is not None, "vips": ("10.0.0.1",) if shown else ()}
+    return DetailedService(**(plain | known), shown=shown)
+
+
+def test_a_new_process_writes_nothing_that_its_predecessor_said() -> None:
+    """Or 1,000 groups would cost 2,000 writes at each start; from then on it is as if it had said so itself."""
+    kubernetes, statuses = _world()
+    kubernetes.stored[WEB.name] = _stored(_SHOWN)
+
+    async def story() -> list[bool]:
+        saying = (READY, READY, AWAY)
+        stored = kubernetes.stored[WEB.name]
+        return [await statuses.publish(stored, vip="10.0.0.1", verdict=verdict) for verdict in saying]
+
+    assert asyncio.run(story()) == [False, False, True]
+    assert kubernetes.events == [("web", "Warning", "ControllerUnreachable")]
+
+
+@pytest.mark.parametrize("shown", _SAID_OTHERWISE.values(), ids=_SAID_OTHERWISE.keys())
+def test_a_new_process_puts_right_what_is_said_otherwise(shown: Shown | None) -> None:
+    """One word is enough."""
+    kubernetes, statuses = _world()
+    kubernetes.stored[WEB.name] = _stored(shown)
+
+    assert asyncio.run(statuses.publish(kubernetes.stored[WEB.name], vip="10.0.0.1", verdict=READY))
 
 
 def test_a_service_that_was_forgotten_is_told_anew() -> None:
