@@ -45,6 +45,10 @@ class AviSide:
         """Why nothing is known of the Controller yet; None once it was read."""
         return self._unknown
 
+    def is_new(self, group: GroupName) -> bool:
+        """Whether the Controller was read, and nothing of the group is there."""
+        return self._unknown is None and not any(True for _ in self.view.group(group))
+
     async def read(self) -> tuple[GroupName, ...]:
         """Read the licence, DNS domains and all our objects in 5 to 7 calls and pages; the groups that changed, sorted.
 

@@ -12,7 +12,7 @@ from reconciler.avi_errors import AviError
 from reconciler.group_pass import Outcome, Pass
 from reconciler.metrics import ReconcilerMetrics
 from reconciler.ports import ClusterError, Kubernetes
-from reconciler.queue import WorkQueue
+from reconciler.queue import COALESCE_SECONDS, FOUNDING_SECONDS, WorkQueue
 from reconciler.status import StatusKeeper
 from sharedvip.model import GroupName, ServiceName
 
@@ -70,11 +70,16 @@ class Loop:
         metrics.queue_depth.set_function(lambda: len(self._queue))
         self._since: dict[Work, float] = {}
 
-    def group_changed(self, group: GroupName) -> None:
-        """Something of the group changed, or may have."""
+    def group_changed(self, group: GroupName, *, is_new: bool = False) -> None:
+        """Something of the group changed, or may have.
+
+        Args:
+            group: Which.
+            is_new: Whether nothing of it is on Avi: then its other members may be about to come.
+        """
         work = Work("group", *group)
         self._since.setdefault(work, time.monotonic())
-        self._queue.add(work)
+        self._queue.add(work, delay_seconds=FOUNDING_SECONDS if is_new else COALESCE_SECONDS)
 
     def service_left(self, service: ServiceName) -> None:
         """A Service carries our condition and is no member any more."""

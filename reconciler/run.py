@@ -176,7 +176,7 @@ class _Reconciler:
         # A standby remembers what was shown, too: it must not wait for a grace when it takes over.
         self._keeper.observe(group)
         if self._is_working:
-            self._loop.group_changed(group)
+            self._loop.group_changed(group, is_new=self._avi is not None and self._avi.is_new(group))
 
     def _service_left(self, service: ServiceName) -> None:
         if self._is_working:

@@ -96,6 +96,21 @@ def test_a_burst_of_endpoint_events_is_one_patch(avi: Avi, cluster_name: str) ->
     _tell(avi, cluster_name, story)
 
 
+def test_only_a_group_of_which_nothing_is_on_avi_is_new(avi: Avi, cluster_name: str) -> None:
+    """Then it is worth waiting for its other Services; while nobody knows what is there, nobody waits."""
+
+    async def told() -> None:
+        kubernetes = admitted(*_MEMBERS)
+        async with stack(avi, kubernetes, cluster=cluster_name, is_read=False) as reconciler:
+            assert not reconciler.side.is_new(GROUP)
+            await reconciler.side.read()
+            assert reconciler.side.is_new(GROUP)
+            await reconciler.look()
+            assert not reconciler.side.is_new(GROUP)
+
+    asyncio.run(told())
+
+
 def test_a_boot_with_a_thousand_groups_reads_thirty_pages_and_writes_nothing(avi: Avi, cluster_name: str) -> None:
     """Two listeners each, 5,000 objects; 200 fit on a page."""
 

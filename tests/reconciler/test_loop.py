@@ -119,6 +119,24 @@ def test_an_error_says_how_long_to_wait_at_least() -> None:
     asyncio.run(story())
 
 
+def test_a_new_group_waits_a_little_for_its_other_members() -> None:
+    """Events of a group that is built do not wait behind it."""
+
+    async def story() -> None:
+        passes = Passes()
+        running = _start(passes)
+        running.loop.group_changed(GROUP, is_new=True)
+        running.loop.group_changed(OTHER)
+        await _until(lambda: passes.finished == 1)
+        running.loop.group_changed(GROUP, is_new=True)
+        await _until(lambda: passes.finished == 2)
+        assert passes.seen == [OTHER, GROUP]
+        running.stop.set()
+        await running.task
+
+    asyncio.run(story())
+
+
 def test_a_pass_may_ask_to_come_again() -> None:
     """A claim's grace ends without an event."""
 
