@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,7 +20,8 @@ from tests.reconciler.controller import Avi
 
 DEADLINE_SECONDS = 30.0
 _PATIENCE_SECONDS = 0.1
-_DEPLOY = Path(__file__).parents[2] / "deploy"
+_ROOT = Path(__file__).parents[2]
+_DEPLOY = _ROOT / "deploy"
 
 Object = dict[str, Any]
 
@@ -106,11 +110,11 @@ class Process:
     stop: asyncio.Event
 
 
-async def until(what: str, is_so: Callable[[], Awaitable[bool]]) -> None:
+async def until(what: str, is_so: Callable[[], Awaitable[bool]], *, seconds: float = DEADLINE_SECONDS) -> None:
     """Look again and again until something is so."""
-    deadline = asyncio.get_running_loop().time() + DEADLINE_SECONDS
+    deadline = asyncio.get_running_loop().time() + seconds
     while not await is_so():
-        assert asyncio.get_running_loop().time() < deadline, f"not within {DEADLINE_SECONDS:g} s: {what}"
+        assert asyncio.get_running_loop().time() < deadline, f"not within {seconds:g} s: {what}"
         await asyncio.sleep(_PATIENCE_SECONDS)
 
 
@@ -180,3 +184,22 @@ async def no_ledger(world: World) -> bool:
 async def no_address(world: World, address: str) -> bool:
     """Nobody holds it."""
     return not await world.kubectl("get", "ipaddress", address, "--ignore-not-found")
+
+
+def program(world: World) -> subprocess.Popen[bytes]:
+    """``sharedvip reconciler`` in a process of its own, to be killed, stopped or told to end."""
+    command = [sys.executable, "-m", "cli", "reconciler", "--mode=full", "--health-port=0"]
+    options = {
+        "cluster-name": world.settings.cluster_name,
+        "avi-controller": world.settings.avi_controller,
+        "avi-credentials-directory": world.settings.avi_credentials_directory,
+        "avi-vip-network": "net1",
+        "kubeconfig": world.kubeconfig,
+    }
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(_ROOT), "HOME": str(world.cluster.directory)}
+    return subprocess.Popen(  # noqa: S603 - our own program
+        [*command, *(f"--{name}={value}" for name, value in options.items())],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )

@@ -1,22 +1,16 @@
 """Whatever goes wrong at whichever call, the reconciler ends where a fresh one would; the whole: `soak crash-sweep`."""
 
 import asyncio
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 import pytest
 
 from simulator.faults import Fault
 from tests.reconciler.controller import Avi
-from tests.reconciler.live import World, are_ready, fact, service, until
+from tests.reconciler.live import World, are_ready, fact, program, service, until
 from tests.reconciler.sweep import SCENARIOS, Case
 from tests.reconciler.sweep_matrix import SAMPLE, a_few, failures, summary, sweep, table
-
-_ROOT = Path(__file__).parents[2]
 
 
 def test_whatever_happens_to_a_call_the_group_ends_as_if_nothing_had(
@@ -38,24 +32,6 @@ def test_whatever_happens_to_a_call_the_group_ends_as_if_nothing_had(
     assert failures(results) == []
 
 
-def _start(world: World) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "cli", "reconciler", "--mode=full", "--health-port=0"]
-    options = {
-        "cluster-name": world.settings.cluster_name,
-        "avi-controller": world.settings.avi_controller,
-        "avi-credentials-directory": world.settings.avi_credentials_directory,
-        "avi-vip-network": "net1",
-        "kubeconfig": world.kubeconfig,
-    }
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(_ROOT), "HOME": str(world.cluster.directory)}
-    return subprocess.Popen(  # noqa: S603 - our own program
-        [*command, *(f"--{name}={value}" for name, value in options.items())],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-
 @pytest.mark.e2e
 @pytest.mark.parametrize(("action", "is_done"), [("delay", False), ("lose", True)], ids=["before", "after"])
 def test_a_process_that_is_killed_in_the_middle_of_a_write_leaves_it_to_the_next(
@@ -69,7 +45,7 @@ def test_a_process_that_is_killed_in_the_middle_of_a_write_leaves_it_to_the_next
         faults.set(Fault(action=action, path="macro", seconds=60))
         faults.set(Fault(action="delay", path="^/api/.*name=sharedvip~", times=0, seconds=60))
         members = [service(name, port, namespace=world.namespace) for name, port in (("a", "80/TCP"), ("b", "80/UDP"))]
-        with _start(world) as first:
+        with program(world) as first:
             try:
                 await world.apply(*members)
                 await until("it writes", lambda: fact(lambda: faults.lines()[0][1] > 0))
@@ -80,7 +56,7 @@ def test_a_process_that_is_killed_in_the_middle_of_a_write_leaves_it_to_the_next
         there = world.names()
         lease = ("delete", "lease", "sharedvip-reconciler", "--namespace=sharedvip-system")
         await asyncio.to_thread(world.cluster.run_kubectl, *lease)
-        with _start(world) as second:
+        with program(world) as second:
             try:
                 await until("both are programmed", lambda: are_ready(world, "a", "b"))
                 names = world.names()

@@ -2,7 +2,7 @@
 
 import asyncio
 import urllib.request
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Generator
 from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -10,11 +10,9 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from localcluster.cluster import LocalCluster
 from reconciler.avi_errors import AviCredentialsRefused, AviUnreachable
 from reconciler.loop import Loop, NotLeaderError
 from reconciler.metrics import ReconcilerMetrics
-from reconciler.settings import ReconcilerSettings, VipNetwork
 from sharedvip.model import GroupName
 from simulator.faults import Fault
 from simulator.serve import running
@@ -22,8 +20,6 @@ from simulator.settings import Settings
 from tests.builders import GROUP, service
 from tests.reconciler.controller import START, Avi, Stack, admitted, stack
 from tests.reconciler.fake_kubernetes import FakeKubernetes
-from tests.reconciler.live import World, are_ready, fact, install, until
-from tests.reconciler.live import service as live_service
 from tests.reconciler.world import Endpoint, Slice
 
 LB1 = service("lb1", "80/TCP")
@@ -295,41 +291,3 @@ def test_a_clock_that_jumps_takes_nothing_from_anybody(avi: Avi, cluster_name: s
             assert kubernetes.vips(late) == before[:1]
 
     asyncio.run(told())
-
-
-@pytest.mark.e2e
-def test_the_group_follows_whatever_of_the_control_plane_dies(avi: Avi, cluster_name: str, tmp_path: Path) -> None:
-    """SIGKILL to the API server, then to etcd, with a change after each; a control plane of its own."""
-    with LocalCluster(nodes=1, progress=lambda _line: None, directory=tmp_path) as cluster:
-        kubeconfig = install(cluster)
-        cluster.create_namespace("weather")
-
-        settings = ReconcilerSettings(
-            cluster_name=cluster_name,
-            avi_controller=avi.running.access.url,
-            avi_credentials_directory=avi.credentials(),
-            avi_vip_networks=(VipNetwork("net1"),),
-            health_host="127.0.0.1",
-            health_port=0,
-        )
-        world = World(cluster, "weather", avi, settings, kubeconfig)
-
-        async def story() -> None:
-            async with world.reconciler() as process:
-                await world.apply(live_service("a", "1/TCP", namespace="weather"))
-                await until("it is programmed", lambda: are_ready(world, "a"))
-                vip = await world.vip("a")
-                breaks: list[tuple[str, Callable[[], Awaitable[None]]]] = [
-                    ("b", lambda: asyncio.to_thread(cluster.restart_apiserver, kill=True)),
-                    ("c", lambda: asyncio.to_thread(cluster.restart_etcd, kill=True)),
-                ]
-                for name, broken in breaks:
-                    await broken()
-                    await world.apply(live_service(name, f"{ord(name)}/TCP", namespace="weather"))
-                    await until(f"{name} is programmed", lambda name=name: are_ready(world, name))
-                    assert await world.vip(name) == vip
-                await world.kubectl("delete", "service", "a", "b", "c")
-                await until("nothing is on Avi", lambda: fact(lambda: world.names() == []))
-                assert not process.task.done()
-
-        world.tell(story)
