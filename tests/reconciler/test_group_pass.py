@@ -11,6 +11,7 @@ from sharedvip.model import ServiceView
 from tests.builders import GROUP, service
 from tests.reconciler.controller import START, Avi, Stack, stack
 from tests.reconciler.fake_kubernetes import FakeKubernetes
+from tests.reconciler.world import Endpoint, Slice
 
 WEB = service("web", "80/TCP")
 API = service("api", "443/TCP")
@@ -55,6 +56,25 @@ def test_a_newcomer_in_conflict_is_told_and_nothing_else_happens(tell: Callable[
         assert kubernetes.vips(WEB, API, RIVAL) == [*before, ()]
         assert [event for event in kubernetes.events if event[0] == "rival"] == [("rival", "Warning", "Conflict")]
         assert kubernetes.reports[GROUP].verdict.message == "not let in: 'rival'"
+
+    tell(story)
+
+
+def test_the_group_tells_how_many_servers_each_listener_has_and_how_many_take_traffic(
+    tell: Callable[[Story], None],
+) -> None:
+    """Also where there is none, and when they change."""
+    pods = (Endpoint(("10.9.9.1",)), Endpoint(("10.9.9.2",), is_ready=False), Endpoint(("10.9.9.3",)))
+
+    async def story(reconciler: Stack, kubernetes: FakeKubernetes) -> None:
+        def told() -> list[tuple[str, str, int, int]]:
+            listeners = kubernetes.reports[GROUP].listeners
+            return [(str(each.listener), each.service, each.servers, each.servers_ready) for each in listeners]
+
+        assert told() == [("80/TCP", "web", 0, 0), ("443/TCP", "api", 0, 0)]
+        kubernetes.endpoint_slices[WEB.name] = (Slice(pods),)
+        await reconciler.look()
+        assert told() == [("80/TCP", "web", 3, 2), ("443/TCP", "api", 0, 0)]
 
     tell(story)
 
