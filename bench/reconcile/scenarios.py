@@ -3,8 +3,10 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import uvloop
@@ -58,52 +60,58 @@ def measure(sizes: Sizes, *, progress: Progress) -> Results:
     with Stage(Controller.INSTANT, progress=progress) as stage:
         idle = _idle_empty(stage, sizes)
         progress(f"bench: creating {sizes.live_groups} groups while the reconciler runs")
-        live = _told(stage, lambda api: _live(stage, api, sizes))
+        live = _told(stage, lambda world: _live(stage, world, sizes))
     with Stage(Controller.INSTANT, progress=progress) as stage:
         progress(f"bench: {sizes.groups} groups from nothing, no latency, no limit")
-        unlimited = _told(stage, lambda api: _build(stage, api, sizes, rate=None))
+        unlimited = _told(stage, lambda world: _build(stage, world, sizes, rate=None))
     with Stage(Controller.RECORDED, progress=progress) as stage:
         progress(f"bench: {sizes.groups} groups from nothing, recorded latency, {LIMIT:g} calls/s")
-        limited = _told(stage, lambda api: _build(stage, api, sizes, rate=LIMIT))
+        limited = _told(stage, lambda world: _build(stage, world, sizes, rate=LIMIT))
         stage.stop_reconciler()
         progress("bench: boot and resync, nothing to do")
         boot, resync, idle_full = _steady(stage, sizes)
         progress(f"bench: rolling restart of {sizes.pods} pods behind {sizes.services} Services")
-        rolling = _told(stage, lambda api: _rolling(stage, api, sizes))
+        rolling = _told(stage, lambda world: _rolling(stage, world, sizes))
     minutes = (time.monotonic() - begun) / 60
     return Results(live, unlimited, limited, boot, resync, idle, idle_full, rolling, minutes)
 
 
-def _told(stage: Stage, story: Callable[[KubernetesApi], Coroutine[Any, Any, Told]]) -> Told:
-    """Run a story with an administrator's connection."""
+@asynccontextmanager
+async def _connected(kubeconfig: Path) -> AsyncGenerator[KubernetesApi]:
+    api = await KubernetesApi.connect(kubeconfig, user_agent="sharedvip-bench")
+    try:
+        yield api
+    finally:
+        await api.close()
+
+
+def _told(stage: Stage, story: Callable[[World], Coroutine[Any, Any, Told]]) -> Told:
+    """Run a story with an administrator's connection, and the webhook's for claims: nobody else may write a ledger."""
 
     async def whole() -> Told:
-        api = await KubernetesApi.connect(stage.cluster.kubeconfig, user_agent="sharedvip-bench")
-        try:
-            return await story(api)
-        finally:
-            await api.close()
+        async with _connected(stage.cluster.kubeconfig) as api, _connected(stage.webhook_kubeconfig) as webhook:
+            return await story(World(api, admission=webhook))
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(whole())
 
 
-async def _live(stage: Stage, api: KubernetesApi, sizes: Sizes) -> Build:
+async def _live(stage: Stage, world: World, sizes: Sizes) -> Build:
     """The reconciler runs as shipped, and many Services are created past admission, as AKO was measured."""
     clear_journal(stage.control)
     mark = _mark(stage)
-    watch = StatusWatch(api)
+    watch = StatusWatch(world.api)
     watch.start()
     begun = time.monotonic()
-    await World(api).create(groups(sizes.live_groups), is_claimed=False)
+    await world.create(groups(sizes.live_groups), is_claimed=False)
     title = f"{sizes.live_groups} groups created while it runs, no latency, shipped limit"
     return await _built(stage, watch, title=title, count=sizes.live_groups, rate=SHIPPED, begun=begun, mark=mark)
 
 
-async def _build(stage: Stage, api: KubernetesApi, sizes: Sizes, *, rate: float | None) -> Build:
+async def _build(stage: Stage, world: World, sizes: Sizes, *, rate: float | None) -> Build:
     """All groups are admitted already, nothing is on Avi, and the reconciler starts; its own start counts."""
-    await World(api).create(groups(sizes.groups), is_claimed=True)
-    watch = StatusWatch(api)
+    await world.create(groups(sizes.groups), is_claimed=True)
+    watch = StatusWatch(world.api)
     watch.start()
     clear_journal(stage.control)
     nothing, begun = _Mark(0.0, Metrics({}), *_others(stage)), time.monotonic()
@@ -205,9 +213,9 @@ def _counted(calls: Iterable[Call]) -> tuple[int, int]:
     return sum(call.is_read for call in seen), sum(call.is_write for call in seen)
 
 
-async def _rolling(stage: Stage, api: KubernetesApi, sizes: Sizes) -> Rolling:
+async def _rolling(stage: Stage, world: World, sizes: Sizes) -> Rolling:
     rollout = Rollout(pods=sizes.pods, services=sizes.services, waves=sizes.waves)
-    world, watch = World(api), StatusWatch(api)
+    watch = StatusWatch(world.api)
     behind = tuple(rolling_groups(rollout))
     watch.start()
     await world.create(behind, is_claimed=True)

@@ -134,6 +134,7 @@ class Stage:
         self._run(SIMULATOR, "simulator", *words)
         self._install()
         self._kubeconfig = self.cluster.service_account_kubeconfig(NAMESPACE, "sharedvip-reconciler")
+        self.webhook_kubeconfig = self.cluster.service_account_kubeconfig(NAMESPACE, "sharedvip-webhook")
         self._wait_for_simulator()
 
     def _install(self) -> None:

@@ -58,10 +58,10 @@ _EVENT: Final = msgspec.json.Decoder(_Event)
 class World:
     """The cluster as administrators, controllers and admission write it."""
 
-    def __init__(self, api: KubernetesApi) -> None:
-        """Use an administrator's connection."""
-        self._api = api
-        self._store = SharedVipStore(api)
+    def __init__(self, api: KubernetesApi, *, admission: KubernetesApi) -> None:
+        """Use an administrator's connection, and for claims one that may write a ledger."""
+        self.api = api
+        self._store = SharedVipStore(admission)
 
     async def create(self, groups: Iterable[BenchGroup], *, is_claimed: bool) -> None:
         """Create the groups with their slices; claimed as admission does it, else as if they had come past it."""
@@ -90,12 +90,12 @@ class World:
         for each in restart(rollout, group, member):
             path = f"{_slices(group)}/{each['metadata']['name']}"
             body = msgspec.json.encode(each)
-            await self._api.request("PUT", path, body=body, timeout_seconds=_PATIENCE_SECONDS)
+            await self.api.request("PUT", path, body=body, timeout_seconds=_PATIENCE_SECONDS)
             written += 1
         return written
 
     async def _post(self, path: str, body: JsonObject) -> bytes:
-        return await self._api.request("POST", path, body=msgspec.json.encode(body), timeout_seconds=_PATIENCE_SECONDS)
+        return await self.api.request("POST", path, body=msgspec.json.encode(body), timeout_seconds=_PATIENCE_SECONDS)
 
 
 class StatusWatch:
