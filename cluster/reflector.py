@@ -112,7 +112,8 @@ class Reflector(Generic[Raw, Record]):
             if remaining <= 0:
                 return False
             try:
-                await asyncio.wait_for(self._changed.wait(), remaining)
+                async with asyncio.timeout(remaining):
+                    await self._changed.wait()
             except TimeoutError:
                 return is_so()
         return True

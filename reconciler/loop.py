@@ -110,7 +110,8 @@ class Loop:
             await stop.wait()
             self._queue.close()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._queue.idle(), STOP_SECONDS)
+                async with asyncio.timeout(STOP_SECONDS):
+                    await self._queue.idle()
             for task in tasks:
                 task.cancel()
 

@@ -4,6 +4,7 @@ import asyncio
 import heapq
 import random
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from itertools import count
 from typing import Final, Generic, TypeVar
 
@@ -110,10 +111,11 @@ class WorkQueue(Generic[K]):
 
     async def _wait(self, seconds: float | None) -> None:
         self._wake.clear()
-        try:
-            await asyncio.wait_for(self._wake.wait(), seconds)
-        except TimeoutError:
-            return
+        # Not wait_for: Python 3.11's swallows a cancellation that comes as it ends (gh-86296). After a pause of the
+        # process much ends at once, and a worker that heard nothing kept a process that had lost its Lease from ending.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
 
     def _leave(self, key: K) -> None:
         self._busy.discard(key)

@@ -166,7 +166,8 @@ class _Reconciler:
         await self._lease.release()
         if self._client is not None:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._client.close(), STOP_SECONDS)
+                async with asyncio.timeout(STOP_SECONDS):
+                    await self._client.close()
 
     def _fence(self) -> None:
         if not self._lease.is_held:

@@ -170,3 +170,25 @@ def test_a_closed_queue_hands_out_nothing_and_tells_when_the_work_is_done() -> N
         await asyncio.wait_for(bench.queue.idle(), 5)
 
     _tell(story)
+
+
+@pytest.mark.parametrize("ticks", range(8))
+def test_whoever_is_cancelled_as_it_is_woken_ends(ticks: int) -> None:
+    """In whatever turn of the event loop both meet; ``asyncio.wait_for`` swallowed one of them (Python 3.11)."""
+
+    async def story() -> None:
+        queue: WorkQueue[str] = WorkQueue()
+        queue.add("later", delay_seconds=600)
+        taking = asyncio.create_task(queue.take())
+        await asyncio.sleep(0.01)  # it waits for "later"
+        queue.add("sooner", delay_seconds=500)
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        taking.cancel()
+        done, _ = await asyncio.wait({taking}, timeout=0.5)
+        if not done:  # end it all the same
+            taking.cancel()
+        assert done
+        assert taking.cancelled()
+
+    asyncio.run(story())
