@@ -58,7 +58,7 @@ class AviSide:
         mark = self.view.mark()
         try:
             tier, domains, listed = await asyncio.gather(
-                self._objects.licence_tier(), self._domains(), self._objects.list_ours()
+                self._objects.licence_tier(), self._domains(), self._objects.list_ours(self.view.documents())
             )
         except AviError as error:
             if self._unknown is not None:

@@ -6,7 +6,7 @@ had no clear answer is *unsure* until it was looked up.
 
 from collections.abc import Iterable, Mapping
 
-from reconciler.graph import ObservedGroup
+from reconciler.graph import JsonObject, ObservedGroup
 from sharedvip.model import GroupName
 
 
@@ -26,6 +26,10 @@ class AviView:
     def groups(self) -> tuple[GroupName, ...]:
         """All groups of which anything is there, sorted."""
         return tuple(sorted(self._groups))
+
+    def documents(self) -> dict[str, JsonObject]:
+        """What is known of every object, by uuid."""
+        return {part.uuid: part.body for observed in self._groups.values() for part in observed}
 
     def is_unsure(self, name: GroupName) -> bool:
         """Whether the group must be looked up before anything is planned."""

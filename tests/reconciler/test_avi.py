@@ -7,6 +7,7 @@ import pytest
 
 from reconciler.avi_client import AviRequest
 from reconciler.avi_errors import AviBusy, AviError, AviUnreachable, NameTaken
+from reconciler.avi_objects import AviObjects
 from reconciler.loop import NotLeaderError
 from sharedvip.model import GroupName
 from simulator.faults import Fault
@@ -318,3 +319,19 @@ def test_drift_is_repaired_at_the_next_resync(avi: Avi, cluster_name: str) -> No
         assert await reconciler.look() == 0
 
     tell(avi, cluster_name, story, LB1)
+
+
+def test_a_resync_keeps_one_copy_of_what_it_knows_already(avi: Avi, cluster_name: str) -> None:
+    """Two would be 50 MiB at 1,000 groups, for ever: what is freed later goes back to nobody."""
+
+    async def story(reconciler: Stack) -> None:
+        await reconciler.look()
+        await reconciler.side.read()
+        before = reconciler.side.view.documents()
+        objects = AviObjects(reconciler.client, cluster=cluster_name, cloud="Default-Cloud")
+        listed = await objects.list_ours(before)
+        bodies = [part.body for observed in listed.values() for part in observed]
+        assert len(bodies) == len(_BUILT)
+        assert all(any(body is known for known in before.values()) for body in bodies)
+
+    tell(avi, cluster_name, story, LB1, LB2)
