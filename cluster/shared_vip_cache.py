@@ -55,7 +55,7 @@ class SharedVipCache:
         return _sorted(self.reflector.records())
 
     def by_address(self, address: str) -> tuple[GroupName, ...]:
-        """The groups that claim an address or live on it (canonical spelling), sorted."""
+        """The groups that claim an address, move to it or live on it (canonical spelling), sorted."""
         return tuple(sorted(ledger.name for ledger in self._by_address.get(address)))
 
     def _on_change(self, old: Ledger | None, new: Ledger | None) -> None:
@@ -83,7 +83,7 @@ def _select(raw: RawSharedVip) -> Ledger | None:
 
 
 def _addresses(ledger: Ledger) -> frozenset[str]:
-    return frozenset({ledger.shared.static_address, ledger.vip} - {""})
+    return ledger.addresses | ({ledger.vip} - {""})
 
 
 def _sorted(ledgers: Iterable[Ledger]) -> tuple[Ledger, ...]:

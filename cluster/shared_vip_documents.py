@@ -1,6 +1,6 @@
 """What a ``SharedVIP`` looks like, as typed records and plain values; it never talks to the API server."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -9,11 +9,13 @@ import msgspec
 
 from cluster.metadata import ObjectMeta
 from sharedvip.addresses import canonical
-from sharedvip.ledger import Claim, Ledger, Member
+from sharedvip.ledger import Claim, Heading, Ledger, Member
 from sharedvip.model import GroupName, Listener, SharedValues
 
 FINALIZER: Final = "sharedvip.dev/avi"
 CONDITION: Final = "Ready"
+MOVING: Final = "Moving"
+"""There only while the group changes its address."""
 
 _MESSAGE_LIMIT: Final = 32768
 """Of a condition, by our schema."""
@@ -42,6 +44,13 @@ class SharedVipStatus:
     """Its uuid on Avi."""
     services: tuple[str, ...] = ()
     listeners: tuple[ListenerStatus, ...] = ()
+    moving: str = ""
+    """How far the group's move to another address has come, "" while it stays."""
+
+
+class _Heading(msgspec.Struct):
+    address: str
+    since: str
 
 
 class _Claim(msgspec.Struct, rename="camel"):
@@ -50,6 +59,7 @@ class _Claim(msgspec.Struct, rename="camel"):
     service: str
     uid: str
     claimed_at: str
+    heading: _Heading | None = None
 
 
 class _Spec(msgspec.Struct, rename="camel"):
@@ -58,6 +68,7 @@ class _Spec(msgspec.Struct, rename="camel"):
     load_balancer_class: str = ""
     infra_setting: str = ""
     l4_rule: str = ""
+    intended_address: str = ""
     claims: list[_Claim] | None = None
 
 
@@ -95,7 +106,9 @@ def parse_shared_vip(raw: RawSharedVip) -> Ledger:
     metadata, spec = raw.metadata, raw.spec
     return Ledger(
         name=GroupName(metadata.namespace, spec.key),
-        shared=SharedValues(spec.static_address, spec.load_balancer_class, spec.infra_setting, spec.l4_rule),
+        shared=SharedValues(
+            spec.static_address, spec.load_balancer_class, spec.infra_setting, spec.l4_rule, spec.intended_address
+        ),
         claims=tuple(sorted(_parse_claim(claim) for claim in spec.claims or ())),
         vip=canonical(raw.status.vip),
         uid=metadata.uid,
@@ -106,13 +119,18 @@ def parse_shared_vip(raw: RawSharedVip) -> Ledger:
 
 
 def render_claims(name: GroupName, *, shared: SharedValues, claims: Iterable[Claim]) -> dict[str, object]:
-    """The ``spec`` that a member applies, claims in the order given."""
+    """The ``spec`` that a member applies, claims in the order given.
+
+    Nothing is said of an intended address where there is none: "none" would be a value that nobody could change alone.
+    """
+    intended = {"intendedAddress": shared.intended_address} if shared.intended_address else {}
     return {
         "key": name.key,
         "staticAddress": shared.static_address,
         "loadBalancerClass": shared.load_balancer_class,
         "infraSetting": shared.infra_setting,
         "l4Rule": shared.l4_rule,
+        **intended,
         "claims": [_render_claim(claim) for claim in claims],
     }
 
@@ -125,14 +143,9 @@ def render_status(status: SharedVipStatus, *, before: RawSharedVip, now: datetim
         before: The ``SharedVIP`` that was looked at: the condition keeps its time while its status is the same.
         now: UTC.
     """
-    condition = {
-        "type": CONDITION,
-        "status": str(status.is_ready),
-        "reason": status.reason,
-        "message": status.message[:_MESSAGE_LIMIT],
-        "lastTransitionTime": _since(before, status, now),
-        "observedGeneration": before.metadata.generation,
-    }
+    conditions = [_render_condition(CONDITION, status.reason, status.message, is_so=status.is_ready)]
+    if status.moving:
+        conditions.append(_render_condition(MOVING, "WaitsForServices", status.moving, is_so=True))
     summary = {
         "services": ",".join(status.services),
         "listeners": ",".join(str(entry.listener) for entry in status.listeners),
@@ -142,8 +155,19 @@ def render_status(status: SharedVipStatus, *, before: RawSharedVip, now: datetim
         "virtualService": status.virtual_service,
         "summary": summary,
         "listeners": [_render_listener(entry) for entry in status.listeners],
-        "conditions": [condition],
+        "conditions": [
+            {
+                **condition,
+                "lastTransitionTime": _since(before, condition, now),
+                "observedGeneration": before.metadata.generation,
+            }
+            for condition in conditions
+        ],
     }
+
+
+def _render_condition(kind: str, reason: str, message: str, *, is_so: bool) -> dict[str, str]:
+    return {"type": kind, "status": str(is_so), "reason": reason, "message": message[:_MESSAGE_LIMIT]}
 
 
 def ghosts(raw: RawSharedVip) -> frozenset[str]:
@@ -161,20 +185,27 @@ def ghosts(raw: RawSharedVip) -> frozenset[str]:
 
 
 def _parse_claim(claim: _Claim) -> Claim:
-    claimed_at = datetime.fromisoformat(claim.claimed_at)
-    return Claim(Listener(claim.port, claim.protocol), claim.service, claim.uid, claimed_at)
+    claimed_at, heading = datetime.fromisoformat(claim.claimed_at), claim.heading
+    where = Heading(heading.address, datetime.fromisoformat(heading.since)) if heading else None
+    return Claim(Listener(claim.port, claim.protocol), claim.service, claim.uid, claimed_at, where)
 
 
 def _render_claim(claim: Claim) -> dict[str, object]:
-    # A string of our own making: every encoder leaves out microseconds that are zero.
-    claimed_at = claim.claimed_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    heading = claim.heading
+    where = {"heading": {"address": heading.address, "since": _render_time(heading.since)}} if heading else {}
     return {
         "port": claim.listener.port,
         "protocol": claim.listener.protocol,
         "service": claim.service,
         "uid": claim.uid,
-        "claimedAt": claimed_at,
+        "claimedAt": _render_time(claim.claimed_at),
+        **where,
     }
+
+
+def _render_time(moment: datetime) -> str:
+    # A string of our own making: every encoder leaves out microseconds that are zero.
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _render_listener(entry: ListenerStatus) -> dict[str, object]:
@@ -187,8 +218,8 @@ def _render_listener(entry: ListenerStatus) -> dict[str, object]:
     }
 
 
-def _since(before: RawSharedVip, status: SharedVipStatus, now: datetime) -> str:
-    said = next((c for c in before.status.conditions or () if c.type == CONDITION), None)
-    if said is not None and said.status == str(status.is_ready):
+def _since(before: RawSharedVip, condition: Mapping[str, str], now: datetime) -> str:
+    said = next((c for c in before.status.conditions or () if c.type == condition["type"]), None)
+    if said is not None and said.status == condition["status"]:
         return said.last_transition_time
     return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

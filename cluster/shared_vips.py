@@ -2,7 +2,8 @@
 
 Every write is one server-side apply by the member it is for, so that the API server itself refuses a listener with two
 holders (``docs/adr/0001-ledger.md``). A member applies all four shared values, the empty ones too: "none" is a value
-that "some address" conflicts with.
+that "some address" conflicts with. Only an intended address is claimed by who intends it alone
+(``docs/adr/0005-address-change.md``).
 """
 
 import contextlib
@@ -143,6 +144,28 @@ class SharedVipStore:
             ClusterError: The API server refused otherwise, or could not be asked.
         """
         await self._leave(name, member.field_manager, resource_version, timeout_seconds)
+
+    async def drop_intended(self, ledger: Ledger, *, timeout_seconds: float = 5.0) -> Ledger:
+        """Take the intended address out of the ledger, whoever owns it; the ledger after that.
+
+        Raises:
+            StaleLedger: The ledger changed since it was read, or went away.
+            ClusterError: The API server refused otherwise, or could not be asked.
+        """
+        # No apply can take away what a hand owns; a field that an update removes belongs to nobody any more.
+        patch = {"metadata": {"resourceVersion": ledger.resource_version}, "spec": {"intendedAddress": None}}
+        try:
+            answer = await self._api.request(
+                "PATCH",
+                _path(ledger.name),
+                query={"fieldManager": RECONCILER},
+                body=msgspec.json.encode(patch),
+                content_type=MERGE_PATCH,
+                timeout_seconds=timeout_seconds,
+            )
+        except (Conflict, NotFound) as error:
+            raise StaleLedger(error.message) from error
+        return parse_shared_vip(_DECODER.decode(answer))
 
     async def put_finalizer(self, ledger: Ledger, *, timeout_seconds: float = 5.0) -> None:
         """Keep the object until ``remove``.

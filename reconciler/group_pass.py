@@ -194,6 +194,7 @@ class FullPass:
             listeners=listeners,
             services=tuple(sorted({listener.service for listener in listeners})),
             verdict=_group_verdict(settled, built),
+            moving=settled.moving,
         )
 
     async def _tidy(self, group: GroupName, ledger: Ledger | None) -> None:

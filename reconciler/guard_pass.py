@@ -67,6 +67,7 @@ def _report(accepted: Sequence[ServiceView], settled: Settled) -> GroupReport:
         listeners=(),
         services=names,
         verdict=_verdict(names, vips=vips, settled=settled),
+        moving=settled.moving,
     )
 
 

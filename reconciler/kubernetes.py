@@ -149,12 +149,13 @@ class ClusterKubernetes:
         shared: SharedValues,
         claims: Sequence[Claim],
         resource_version: str = "",
+        force: bool = False,
     ) -> Ledger:
         """As ``ports.Kubernetes``."""
         self._fence()
         with _losing():
             return await self._store.claim(
-                group, member, shared=shared, claims=claims, resource_version=resource_version
+                group, member, shared=shared, claims=claims, resource_version=resource_version, force=force
             )
 
     async def leave(self, group: GroupName, member: Member, *, resource_version: str = "") -> None:
@@ -162,6 +163,12 @@ class ClusterKubernetes:
         self._fence()
         with _losing():
             await self._store.leave(group, member, resource_version=resource_version)
+
+    async def drop_intended(self, ledger: Ledger) -> Ledger:
+        """As ``ports.Kubernetes``."""
+        self._fence()
+        with _losing():
+            return await self._store.drop_intended(ledger)
 
     async def put_finalizer(self, ledger: Ledger) -> None:
         """As ``ports.Kubernetes``."""
@@ -191,7 +198,7 @@ class ClusterKubernetes:
 
         async def is_needed() -> bool:
             ledger = await self._store.read(group)
-            return ledger is not None and ledger.shared.static_address == address
+            return ledger is not None and address in ledger.addresses
 
         await self._locks.release(address, group, is_needed=is_needed)
 
@@ -273,6 +280,7 @@ def _status(report: GroupReport) -> SharedVipStatus:
         vip=report.vip,
         virtual_service=report.virtual_service,
         services=report.services,
+        moving=report.moving,
         listeners=tuple(
             ListenerStatus(each.listener, each.service, each.servers, each.servers_ready) for each in report.listeners
         ),

@@ -12,6 +12,7 @@ from typing import Final
 
 import structlog
 
+from reconciler.mover import CLAIM_AGAIN_SECONDS, Mover
 from reconciler.ports import ClaimLostError, ClusterError, Kubernetes
 from sharedvip.decide import decide
 from sharedvip.holders import address_holders
@@ -27,16 +28,14 @@ from sharedvip.ledger import (
     member_of,
     shrink,
 )
-from sharedvip.model import AddressHolder, Denial, GroupName, Policy, ServiceName, ServiceView, Situation
+from sharedvip.model import AddressHolder, Denial, Group, GroupName, Policy, ServiceName, ServiceView, Situation
+from sharedvip.moving import claimed_values, with_heading
 from sharedvip.parse import shared_values, static_address
 from sharedvip.rules import static_address_taken
 from sharedvip.wording import services as named_services
 
 LOOK_AGAIN_SECONDS: Final = 30.0
 """A refused newcomer may fit by a change in another group (an address set free) that nothing tells this one."""
-
-CLAIM_AGAIN_SECONDS: Final = 2.0
-"""Somebody claimed in the same moment: by then the cache shows it, and the rules can say who is in the way."""
 
 _log = structlog.get_logger("reconciler.ledger")
 
@@ -50,6 +49,8 @@ class Settled:
     """Why each refused newcomer was refused, in the words of the rules."""
     wake_seconds: float | None = None
     """When to come again without an event; None: no need."""
+    moving: str = ""
+    """How far the group's move to another address has come, "" while it stays."""
 
 
 class LedgerKeeper:
@@ -65,6 +66,7 @@ class LedgerKeeper:
         self._kubernetes: Final = kubernetes
         self._policy: Final = policy
         self._now: Final = now
+        self._mover: Final = Mover(kubernetes, now=now)
         self._confirmed: dict[GroupName, frozenset[Claim]] = {}
         self._written: dict[GroupName, Ledger] = {}
         self._addresses: dict[GroupName, set[str]] = {}
@@ -78,8 +80,8 @@ class LedgerKeeper:
         shown = confirmed_claims(ledger, self._kubernetes.members(group))
         before = self._confirmed.get(group, frozenset()).intersection(ledger.claims)
         self._confirmed[group] = before | shown
-        if ledger.shared.static_address:
-            self._addresses.setdefault(group, set()).add(ledger.shared.static_address)
+        if ledger.addresses:
+            self._addresses.setdefault(group, set()).update(ledger.addresses)
 
     async def refresh(self) -> None:
         """Trust the cache again, and remember which addresses groups hold, whoever locked them.
@@ -97,13 +99,13 @@ class LedgerKeeper:
         return tuple(sorted(group for group, held in self._addresses.items() if held))
 
     async def settle(self, group: GroupName) -> Settled:
-        """Release what is stale, accept who may join.
+        """Release what is stale, accept who may join, let the group move when all its members have come.
 
         Raises:
             ClusterError: The API server refused or could not be asked.
         """
         try:
-            return await self._settle(group)
+            return await self._moved(await self._settle(group))
         except ClusterError:
             # Whatever we wrote and whoever wrote after it: the cache knows better by the next try.
             self._written.pop(group, None)
@@ -126,12 +128,12 @@ class LedgerKeeper:
 
     async def release_addresses(self, group: GroupName, ledger: Ledger | None) -> None:
         """Unlock the addresses that the group held and does not use any more; call it when Avi let go of them."""
-        used = {ledger.shared.static_address} if ledger else set[str]()
+        used = ledger.addresses if ledger else frozenset[str]()
         held = self._addresses.get(group, set())
         for address in sorted(held - used):
             # A claim is written before its lock: who holds the lock for a claim shows it in a live read.
             live = await self._kubernetes.read_ledger(group)
-            if live is None or live.shared.static_address != address:
+            if live is None or address not in live.addresses:
                 await self._kubernetes.release_address(address, group)
                 _log.info("address.released", namespace=group.namespace, key=group.key, address=address)
             held.discard(address)
@@ -157,6 +159,16 @@ class LedgerKeeper:
         else:
             self._written[group] = ledger
         return ledger
+
+    async def _moved(self, settled: Settled) -> Settled:
+        ledger = settled.ledger
+        if ledger is None or not ledger.shared.intended_address:
+            return settled
+        after = await self._mover.step(ledger, self._kubernetes.members(ledger.name))
+        self._remember(ledger.name, after.ledger)
+        self.observe(ledger.name)
+        wakes = [seconds for seconds in (settled.wake_seconds, after.wake_seconds) if seconds is not None]
+        return Settled(after.ledger, settled.refused, min(wakes, default=None), after.message)
 
     async def _released(self, group: GroupName, ledger: Ledger | None) -> Ledger | None:
         if ledger is None:
@@ -197,18 +209,21 @@ class LedgerKeeper:
         self, group: GroupName, ledger: Ledger | None, newcomers: Iterable[ServiceView]
     ) -> dict[ServiceName, tuple[Denial, ...]]:
         """Each newcomer against the group with all the others in it."""
-        members = self._kubernetes.members(group)
         return {
             s.name: decide(
                 s,
                 Situation(
-                    group_of(group, ledger=ledger, services=members, candidate=s),
+                    self._met(group, ledger, s),
                     address_holders=self._holders(group, static_address(s)),
                     policy=self._policy,
+                    intended_holders=self._holders(group, shared_values(s).intended_address),
                 ),
             )
             for s in newcomers
         }
+
+    def _met(self, group: GroupName, ledger: Ledger | None, newcomer: ServiceView) -> Group:
+        return group_of(group, ledger=ledger, services=self._kubernetes.members(group), candidate=newcomer)
 
     def _holders(self, group: GroupName, address: str) -> tuple[AddressHolder, ...]:
         if not address:
@@ -239,18 +254,22 @@ class LedgerKeeper:
         return Settled(ledger, _taken(group, newcomers, holder), LOOK_AGAIN_SECONDS)
 
     async def _claim(self, group: GroupName, ledger: Ledger | None, service: ServiceView) -> Ledger:
-        claims = grow(ledger, service, old=None, now=self._now())
-        ledger = await self._kubernetes.claim(group, member_of(service), shared=shared_values(service), claims=claims)
+        now = self._now()
+        shared = claimed_values(service, group=self._met(group, ledger, service), is_update=False)
+        grown = grow(ledger, service, old=None, now=now)
+        claims = with_heading(grown, service, old=None, shared=shared, now=now)
+        ledger = await self._kubernetes.claim(group, member_of(service), shared=shared, claims=claims)
         _log.info("newcomer.accepted", namespace=group.namespace, key=group.key, service=service.name.name)
         self._remember(group, ledger)
         self.observe(group)
         return ledger
 
     async def _take_address(self, group: GroupName, ledger: Ledger | None) -> AddressHolder | None:
-        address = ledger.shared.static_address if ledger else ""
-        if not address:
-            return None
-        return await self._kubernetes.take_address(address, group)
+        for address in sorted(ledger.addresses) if ledger else ():
+            holder = await self._kubernetes.take_address(address, group)
+            if holder is not None:
+                return holder
+        return None
 
     async def _give_back(self, group: GroupName, before: Ledger | None, accepted: Iterable[ServiceView]) -> None:
         """All together or not at all: each has again what it had."""

@@ -51,6 +51,8 @@ class GroupReport:
     listeners: tuple[ListenerReport, ...]
     services: tuple[str, ...]
     verdict: Verdict
+    moving: str = ""
+    """How far its move to another address has come, "" while it stays."""
 
 
 class HeldAddress(NamedTuple):
@@ -114,12 +116,17 @@ class Kubernetes(Protocol):
         shared: SharedValues,
         claims: Sequence[Claim],
         resource_version: str = "",
+        force: bool = False,
     ) -> Ledger:
-        """Write a member's claims; raises ``ClaimLostError``."""
+        """Write a member's claims, with force also over what others own; raises ``ClaimLostError``."""
         ...
 
     async def leave(self, group: GroupName, member: Member, *, resource_version: str = "") -> None:
         """Take a member's claims back; raises ``ClaimLostError``."""
+        ...
+
+    async def drop_intended(self, ledger: Ledger) -> Ledger:
+        """Take the intended address out, whoever owns it; raises ``ClaimLostError``."""
         ...
 
     async def put_finalizer(self, ledger: Ledger) -> None:

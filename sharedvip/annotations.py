@@ -17,6 +17,9 @@ INFRA_SETTING: Final = "aviinfrasetting.ako.vmware.com/name"
 L4_RULE: Final = "ako.vmware.com/l4rule"
 """Source: AKO ``docs/crds/l4rule.md``."""
 
+INTENDED_ADDRESS: Final = "sharedvip.dev/intended-address"
+"""Ours: the static address that the whole group is to move to (``docs/adr/0005-address-change.md``)."""
+
 AVI_CLASS: Final = "ako.vmware.com/avi-lb"
 """``spec.loadBalancerClass`` of Services that Avi serves. Source: AKO ``lib.go:1859 ValidateSvcforClass``."""
 

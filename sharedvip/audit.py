@@ -14,7 +14,7 @@ from sharedvip.decide import decide
 from sharedvip.holders import address_holders
 from sharedvip.ledger import GRACE, Claim, Ledger, confirmed_claims, group_of, is_accepted, object_name
 from sharedvip.model import Denial, Group, GroupName, Policy, ServiceName, ServiceView, Situation
-from sharedvip.parse import static_address
+from sharedvip.parse import shared_values, static_address
 from sharedvip.wording import quoted
 
 CLAIM_WITHOUT_SERVICE: Final = "claim-without-service"
@@ -95,8 +95,8 @@ class _Index:
         for service in world.services:
             self._add(service)
         for ledger in world.ledgers:
-            if ledger.vip:
-                self._groups_by_address.setdefault(ledger.vip, set()).add(ledger.name)
+            for address in {ledger.vip, ledger.shared.intended_address} - {""}:
+                self._groups_by_address.setdefault(address, set()).add(ledger.name)
             if ledger.shared.static_address:
                 self._claimants_by_address.setdefault(ledger.shared.static_address, set()).add(ledger.name)
         for address, group in world.locks.items():
@@ -112,27 +112,31 @@ class _Index:
             self._by_address.setdefault(one, []).append(service)
 
     def denials(self, group: GroupName, service: ServiceView) -> tuple[Denial, ...]:
-        """What the rules say of a stored Service beside what is stored; where its group lives counts too."""
-        ledger = self.ledgers.get(group)
-        settled = None if ledger is None else replace(ledger, claims=())
-        return self._decide(service, self._met(group, settled, service), self._holding(service))
+        """What the rules say of a stored Service beside what is stored; where its group lives or goes counts too."""
+        ledger, members = self.ledgers.get(group), self.members[group]
+        # What is claimed and not stored yet is nobody's fault.
+        settled = None if ledger is None else replace(ledger, claims=tuple(sorted(confirmed_claims(ledger, members))))
+        return self._decide(service, self._met(group, settled, service), self._groups_by_address)
 
     def denials_of_newcomer(self, group: GroupName, service: ServiceView) -> tuple[Denial, ...]:
         """What the janitor says of it: what is claimed and not stored stands in its way too."""
-        claiming = self._claimants_by_address.get(static_address(service), set[GroupName]())
         met = self._met(group, self.ledgers.get(group), service)
-        return self._decide(service, met, self._holding(service) | claiming)
+        return self._decide(service, met, self._groups_by_address, self._claimants_by_address)
 
     def _met(self, name: GroupName, ledger: Ledger | None, service: ServiceView) -> Group:
         return group_of(name, ledger=ledger, services=self.members[name], candidate=service)
 
-    def _holding(self, service: ServiceView) -> set[GroupName]:
-        return self._groups_by_address.get(static_address(service), set())
-
-    def _decide(self, service: ServiceView, group: Group, holding: Iterable[GroupName]) -> tuple[Denial, ...]:
-        ordinary = self._by_address.get(static_address(service), ())
-        holders = address_holders(group.name, services=ordinary, groups=holding)
-        return decide(service, Situation(group, holders, self._policy))
+    def _decide(self, service: ServiceView, group: Group, *holding: Mapping[str, set[GroupName]]) -> tuple[Denial, ...]:
+        values = shared_values(service)
+        holders, intended = (
+            address_holders(
+                group.name,
+                services=self._by_address.get(address, ()),
+                groups={name for each in holding for name in each.get(address, ())},
+            )
+            for address in (values.static_address, values.intended_address)
+        )
+        return decide(service, Situation(group, holders, self._policy, intended))
 
 
 def _of_rule(service: ServiceName, denial: Denial) -> Finding:
@@ -172,7 +176,7 @@ def _unclaimed_members(index: _Index) -> Iterator[Finding]:
 
 def _wrong_locks(world: StoredWorld, now: datetime) -> Iterator[Finding]:
     # A group holds the address it lives on until Avi has let go of it.
-    used = {(address, one.name) for one in world.ledgers for address in (one.shared.static_address, one.vip) if address}
+    used = {(address, one.name) for one in world.ledgers for address in {*one.addresses, one.vip} - {""}}
     for address, group in world.locks.items():
         if (address, group) not in used:
             message = f"is held for shared VIP {_placed(group)}, which does not use it; the reconciler is to release it"
@@ -180,10 +184,15 @@ def _wrong_locks(world: StoredWorld, now: datetime) -> Iterator[Finding]:
             yield Finding("IPAddress", group.namespace, address, LOCK_WITHOUT_GROUP, line)
     for ledger in world.ledgers:
         # The claim comes first, then the lock: in between, nothing is wrong.
-        is_settled = any(now - claim.claimed_at > GRACE for claim in ledger.claims)
-        holder = world.locks.get(ledger.shared.static_address)
-        if ledger.shared.static_address and is_settled and holder != ledger.name:
-            yield _untruth(ledger.name, ADDRESS_WITHOUT_LOCK, _unlocked(ledger.shared.static_address, holder))
+        is_settled = any(now - claim.claimed_at > GRACE for claim in ledger.claims) and not _is_turning(ledger, now)
+        for address in sorted(ledger.addresses) if is_settled else ():
+            holder = world.locks.get(address)
+            if holder != ledger.name:
+                yield _untruth(ledger.name, ADDRESS_WITHOUT_LOCK, _unlocked(address, holder))
+
+
+def _is_turning(ledger: Ledger, now: datetime) -> bool:
+    return any(claim.heading is not None and now - claim.heading.since <= GRACE for claim in ledger.claims)
 
 
 def _unlocked(address: str, holder: GroupName | None) -> str:

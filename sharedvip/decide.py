@@ -74,6 +74,7 @@ def _projection(service: ServiceView) -> tuple[object, ...]:
         service.load_balancer_class,
         canonical(service.load_balancer_ip),
         canonical(service.address_annotation),
+        canonical(service.intended_address),
         service.ip_families,
         service.infra_setting,
         service.l4_rule,

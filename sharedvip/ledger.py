@@ -7,7 +7,7 @@ Admission only grows a claim; only the observed world shrinks it. ``docs/adr/000
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
@@ -22,6 +22,13 @@ _PLAIN_KEY = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _NOT_IN_A_NAME = re.compile(r"[^a-z0-9]+")
 
 
+class Heading(NamedTuple):
+    """Where a member goes in a move: the address that its latest request carries or intends, and since when (UTC)."""
+
+    address: str
+    since: datetime
+
+
 class Claim(NamedTuple):
     """One listener of a group, held by one incarnation of one Service since ``claimed_at`` (UTC, microseconds).
 
@@ -34,6 +41,8 @@ class Claim(NamedTuple):
     service: str
     uid: str
     claimed_at: datetime
+    heading: Heading | None = None
+    """Only while the group moves to another address, and only of who had a part in it; on all claims of a member."""
 
 
 class Member(NamedTuple):
@@ -70,6 +79,16 @@ class Ledger:
     def members(self) -> tuple[Member, ...]:
         """Who claims anything, sorted."""
         return tuple(sorted({Member(claim.service, claim.uid) for claim in self.claims}))
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether its members may carry either of two addresses."""
+        return self.shared.intended_address not in {"", self.shared.static_address}
+
+    @property
+    def addresses(self) -> frozenset[str]:
+        """What it needs a lock on: its static address, and the one that it moves to."""
+        return frozenset({self.shared.static_address, self.shared.intended_address} - {""})
 
 
 class Release(NamedTuple):
@@ -150,7 +169,15 @@ def is_accepted(ledger: Ledger | None, service: ServiceView) -> bool:
     if ledger is None or not service.is_member or service.group != ledger.name:
         return False
     claimed = {claim.listener for claim in ledger.claims_of(member_of(service))}
-    return claimed.issuperset(service.listeners) and shared_values(service) == ledger.shared
+    return claimed.issuperset(service.listeners) and _has_shared_values(ledger, service)
+
+
+def _has_shared_values(ledger: Ledger, service: ServiceView) -> bool:
+    values, shared = shared_values(service), ledger.shared
+    if ledger.is_moving and values.static_address == shared.intended_address:
+        values = replace(values, static_address=shared.static_address)
+    # Nobody has to say where the group goes.
+    return replace(values, intended_address=values.intended_address or shared.intended_address) == shared
 
 
 def group_of(
@@ -165,10 +192,45 @@ def group_of(
         candidate: Left out by name: a namesake is itself, before the update, or before it was created anew.
     """
     others = [s for s in services if s.group == name and s.is_member and s.name != candidate.name]
-    peers = [Peer(*member_of(s), listeners=tuple(sorted(set(s.listeners))), shared=shared_values(s)) for s in others]
-    if ledger is not None:
-        peers += _pending(ledger, {member_of(peer): peer for peer in peers}, candidate)
-    return Group(name, tuple(sorted(peers, key=_peer_order)), vip=ledger.vip if ledger else "")
+    static, intended = _addresses(ledger, others, candidate)
+    peers = [_peer(s, static, intended=intended) for s in others]
+    if ledger is None:
+        return Group(name, tuple(sorted(peers, key=_peer_order)))
+    peers += _pending(ledger, {member_of(peer): peer for peer in peers}, candidate)
+    return Group(
+        name,
+        tuple(sorted(peers, key=_peer_order)),
+        vip=ledger.vip,
+        static_address=static,
+        intended_address=intended,
+        is_built=ledger.has_finalizer,
+    )
+
+
+def _peer(service: ServiceView, static_address: str, *, intended: str) -> Peer:
+    """In a move everybody is served on the old address, also who carries the new one."""
+    values = shared_values(service)
+    if intended and values.static_address == intended:
+        values = replace(values, static_address=static_address, intended_address=intended)
+    return Peer(*member_of(service), listeners=tuple(sorted(set(service.listeners))), shared=values)
+
+
+def _addresses(ledger: Ledger | None, others: Iterable[ServiceView], candidate: ServiceView) -> tuple[str, str]:
+    """The group's address and the one that it moves to, by what others have claimed.
+
+    Where the ledger has lost the second (a hand has edited it), a stored Service that intends it keeps it alive: who
+    carries it already would be in conflict otherwise.
+    """
+    if ledger is None or all(member.service == candidate.name.name for member in ledger.members):
+        return "", ""
+    static = ledger.shared.static_address
+    if ledger.is_moving:
+        return static, ledger.shared.intended_address
+    if not static or not ledger.has_finalizer:
+        return static, ""
+    said = map(shared_values, others)
+    intended = {values.intended_address for values in said if values.static_address == static} - {""}
+    return static, intended.pop() if len(intended) == 1 else ""
 
 
 def _pending(ledger: Ledger, stored: Mapping[Member, Peer], candidate: ServiceView) -> Iterator[Peer]:

@@ -53,6 +53,7 @@ class ServiceView:
     ports: tuple[ServicePort, ...] = ()
     load_balancer_ip: str = ""
     address_annotation: str = ""
+    intended_address: str = ""
     load_balancer_class: str = ""
     infra_setting: str = ""
     l4_rule: str = ""
@@ -90,6 +91,8 @@ class SharedValues:
     load_balancer_class: str = ""
     infra_setting: str = ""
     l4_rule: str = ""
+    intended_address: str = ""
+    """Where the group moves to, or a Service wants it to move; "" as a rule. Only who says so claims it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,12 @@ class Group:
     """Without the candidate, sorted by Service name."""
     vip: str = ""
     """The canonical address it lives on at Avi, "" before there is one."""
+    static_address: str = ""
+    """What the others have claimed, "" where there are no others or they claim none."""
+    intended_address: str = ""
+    """Where it moves to, "" as a rule. Peers that carry it already are shown with the one that they are served on."""
+    is_built: bool = False
+    """Whether our own reconciler builds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +153,10 @@ class Situation:
     address_holders: tuple[AddressHolder, ...] = ()
     """Who else holds the candidate's static address, sorted."""
     policy: Policy = field(default_factory=Policy)
+    intended_holders: tuple[AddressHolder, ...] = ()
+    """Who else holds the address that the candidate intends, sorted."""
+    is_member: bool = False
+    """Whether this is an update of an accepted member."""
 
 
 @dataclass(frozen=True, slots=True)

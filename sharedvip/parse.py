@@ -25,6 +25,7 @@ def annotation_field(annotation: str) -> str:
 
 ADDRESS_FIELD = "spec.loadBalancerIP"
 ADDRESS_ANNOTATION_FIELD = annotation_field(annotations.LOAD_BALANCER_IP)
+INTENDED_ADDRESS_FIELD = annotation_field(annotations.INTENDED_ADDRESS)
 SHARING_KEY_FIELD = annotation_field(annotations.SHARED_VIP)
 TYPE_FIELD = "spec.type"
 CLASS_FIELD = "spec.loadBalancerClass"
@@ -123,6 +124,7 @@ def parse_service(service: ServiceObject, *, namespace: str = "") -> ServiceView
         ports=_parse_ports(spec),
         load_balancer_ip=spec.get("loadBalancerIP") or "",
         address_annotation=notes.get(annotations.LOAD_BALANCER_IP, ""),
+        intended_address=notes.get(annotations.INTENDED_ADDRESS, ""),
         load_balancer_class=intern(spec.get("loadBalancerClass") or ""),
         infra_setting=notes.get(annotations.INFRA_SETTING, ""),
         l4_rule=notes.get(annotations.L4_RULE, ""),
@@ -185,11 +187,18 @@ def static_address_field(service: ServiceView) -> str:
     return ADDRESS_ANNOTATION_FIELD if is_annotation else ADDRESS_FIELD
 
 
+def intended_address(service: ServiceView) -> str:
+    """The address that it wants its group to have, in canonical spelling, "" where it says nothing."""
+    return canonical(service.intended_address)
+
+
 def shared_values(service: ServiceView) -> SharedValues:
-    """What it would have to have in common with its group."""
+    """What it would have to have in common with its group; where it intends what it has, it intends nothing."""
+    intended = intended_address(service)
     return SharedValues(
         static_address=static_address(service),
         load_balancer_class=service.load_balancer_class,
         infra_setting=service.infra_setting,
         l4_rule=service.l4_rule,
+        intended_address="" if intended == static_address(service) else intended,
     )

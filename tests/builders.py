@@ -38,6 +38,7 @@ class ServiceFields(TypedDict, total=False):
     sharing_label: str | None
     load_balancer_ip: str
     address_annotation: str
+    intended_address: str
     load_balancer_class: str
     infra_setting: str
     l4_rule: str

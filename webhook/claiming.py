@@ -25,8 +25,9 @@ from cluster.ip_addresses import AddressLocks
 from cluster.shared_vips import ClaimRefused, LedgerIsLeaving, SharedVipStore, StaleLedger
 from sharedvip.decide import can_join, existing_denials
 from sharedvip.ledger import Claim, Ledger, Member, grow, is_accepted, member_of
-from sharedvip.model import GroupName, ServiceView
-from sharedvip.parse import shared_values, static_address
+from sharedvip.model import GroupName, ServiceView, SharedValues
+from sharedvip.moving import with_heading
+from sharedvip.parse import intended_address, static_address
 from webhook import metrics
 from webhook.answer import Answer, already_exists, denied
 from webhook.refusals import on_its_way, taken, unfit
@@ -122,34 +123,32 @@ class Claiming:
             ledger = await self._store.found(asked.group)
             if ledger is None:
                 raise StaleLedger(f"the ledger of {asked.group.key!r} went as it came")
-        claims = grow(ledger, asked.candidate, old=asked.old, now=self._now())
+        now = self._now()
+        shared, grown = view.shared(asked), grow(ledger, asked.candidate, old=asked.old, now=now)
+        claims = with_heading(grown, asked.candidate, old=asked.old, shared=shared, now=now)
         has_to_tell = asked.old is not None or view.is_forcing
         metrics.LEDGER_WRITES.labels("claim").inc()
         after = await self._store.claim(
             asked.group,
             member_of(asked.candidate),
-            shared=shared_values(asked.candidate),
+            shared=shared,
             claims=claims,
             resource_version=ledger.resource_version if has_to_tell and ledger else "",
             force=view.is_forcing,
             dry_run=asked.is_dry_run,
         )
-        return _Claimed(ledger, after)
+        return _Claimed(ledger, after, shared)
 
     async def _lock(self, asked: Asked, view: View, claimed: "_Claimed") -> Answer:
         """Claim first, then lock: the other order would leave a lock behind for each loser of a race."""
-        address, old = static_address(asked.candidate), asked.old
-        keeps = old is not None and _had(old, asked, address)
-        # Who came past admission has no lock yet; for all others it is no business of this request.
-        if not address or (old is not None and keeps and is_accepted(view.ledger, old)):
-            return Answer(claimed=_claim_text(asked))
-        metrics.LEDGER_WRITES.labels("lock").inc()
-        holder = await self._locks.take(address, asked.group, dry_run=asked.is_dry_run)
-        if holder is None:
-            return Answer(claimed=_claim_text(asked))
-        await self._give_back(asked, claimed)
-        # What was wrong before stays as it was, and claims nothing.
-        return Answer() if keeps else denied(taken(asked, holder))
+        for address in _unlocked(asked, view, claimed.shared):
+            metrics.LEDGER_WRITES.labels("lock").inc()
+            holder = await self._locks.take(address, asked.group, dry_run=asked.is_dry_run)
+            if holder is not None:
+                await self._give_back(asked, claimed)
+                # What was wrong before stays as it was, and claims nothing.
+                return Answer() if _had(asked, address) else denied(taken(asked, holder, address))
+        return Answer(claimed=_claim_text(asked))
 
     async def _give_back(self, asked: Asked, claimed: "_Claimed") -> None:
         """What the member had before; a claim too many is the janitor's, and no reason to leave a refusal unsaid."""
@@ -218,6 +217,7 @@ class _Claimed(NamedTuple):
 
     before: Ledger | None
     after: Ledger
+    shared: SharedValues
 
 
 class Patience:
@@ -270,6 +270,19 @@ def _needs_claim(asked: Asked, view: View) -> bool:
     return not existing_denials(asked.candidate, old=asked.old, situation=view.situation(asked))
 
 
-def _had(old: ServiceView, asked: Asked, address: str) -> bool:
-    """Whether an update leaves the address as it was."""
-    return old.is_member and old.group == asked.group and static_address(old) == address
+def _unlocked(asked: Asked, view: View, shared: SharedValues) -> list[str]:
+    """The addresses of a claim that this request may be the first to need, the static one first."""
+    # Who came past admission has no lock yet; for all others it is no business of this request.
+    is_known = asked.old is not None and is_accepted(view.ledger, asked.old)
+    wanted = (shared.static_address, shared.intended_address)
+    return [address for address in wanted if address and not (is_known and _had(asked, address))]
+
+
+def _had(asked: Asked, address: str) -> bool:
+    """Whether an update leaves the Service with an address, or with the wish for it."""
+    old, new = asked.old, asked.candidate
+    if old is None or not old.is_member or old.group != asked.group:
+        return False
+    if static_address(new) == address:
+        return static_address(old) == address
+    return intended_address(new) == address and address in {static_address(old), intended_address(old)}

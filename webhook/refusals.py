@@ -10,11 +10,19 @@ from cluster.errors import Cause, Invalid
 from cluster.shared_vips import ClaimRefused, LedgerIsLeaving
 from sharedvip.annotations import INFRA_SETTING, L4_RULE
 from sharedvip.model import AddressHolder, Denial, Group, Situation
-from sharedvip.parse import CLASS_FIELD, SHARING_KEY_FIELD, annotation_field, static_address_field
+from sharedvip.parse import (
+    CLASS_FIELD,
+    INTENDED_ADDRESS_FIELD,
+    SHARING_KEY_FIELD,
+    annotation_field,
+    shared_values,
+    static_address_field,
+)
 from sharedvip.rules import (
     class_mismatch,
     duplicate_port,
     infra_mismatch,
+    intended_address_unfit,
     static_address_invalid,
     static_address_taken,
 )
@@ -25,6 +33,7 @@ _AGAIN: Final = "try again in a moment"
 _FIELDS: Final = {
     "spec.loadBalancerClass": (class_mismatch.ID, CLASS_FIELD),
     "spec.infraSetting": (infra_mismatch.ID, annotation_field(INFRA_SETTING)),
+    "spec.intendedAddress": (intended_address_unfit.ID, INTENDED_ADDRESS_FIELD),
     "spec.l4Rule": (infra_mismatch.ID, annotation_field(L4_RULE)),
 }
 """A field of the ledger: the rule and the field of the Service that it comes from."""
@@ -46,9 +55,12 @@ def on_its_way(asked: Asked, lost_to: ClaimRefused | LedgerIsLeaving) -> Denial:
     return _denial(SHARING_KEY_FIELD, problem, subject=asked.group.key)
 
 
-def taken(asked: Asked, holder: AddressHolder) -> tuple[Denial, ...]:
-    """The lock on its address is another's."""
-    return static_address_taken.check(asked.candidate, Situation(Group(asked.group), (holder,)))
+def taken(asked: Asked, holder: AddressHolder, address: str) -> tuple[Denial, ...]:
+    """The lock on its address, or on the one that it intends, is another's."""
+    group = Group(asked.group)
+    is_intended = address == shared_values(asked.candidate).intended_address
+    situation = Situation(group, intended_holders=(holder,)) if is_intended else Situation(group, (holder,))
+    return static_address_taken.check(asked.candidate, situation)
 
 
 def unfit(asked: Asked, error: Invalid) -> tuple[Denial, ...]:

@@ -16,8 +16,19 @@ from cluster.shared_vips import SharedVipStore
 from sharedvip.addresses import canonical
 from sharedvip.decide import decide, new_denials
 from sharedvip.holders import address_holders
-from sharedvip.ledger import GRACE, Claim, Ledger, Member, confirmed_claims, group_of, member_of
-from sharedvip.model import AddressHolder, Denial, GroupName, Policy, ServiceName, ServiceView, Situation
+from sharedvip.ledger import GRACE, Claim, Ledger, Member, confirmed_claims, group_of, is_accepted, member_of
+from sharedvip.model import (
+    AddressHolder,
+    Denial,
+    Group,
+    GroupName,
+    Policy,
+    ServiceName,
+    ServiceView,
+    SharedValues,
+    Situation,
+)
+from sharedvip.moving import claimed_values
 from sharedvip.parse import shared_values, static_address
 
 PATIENCE_SECONDS = 1.0
@@ -49,6 +60,7 @@ class View:
     services: tuple[ServiceView, ...]
     holders: tuple[AddressHolder, ...]
     policy: Policy
+    intended_holders: tuple[AddressHolder, ...] = ()
     is_live: bool = False
     """Whether all that speaks against the candidate was looked at live."""
     is_forcing: bool = False
@@ -56,12 +68,26 @@ class View:
 
     def is_as(self, other: "View") -> bool:
         """Whether nothing was told of the group since the other; by identity, as records are never changed."""
-        return self.ledger is other.ledger and self.services is other.services and self.holders == other.holders
+        mine, theirs = (self.holders, self.intended_holders), (other.holders, other.intended_holders)
+        return self.ledger is other.ledger and self.services is other.services and mine == theirs
 
     def situation(self, asked: Asked) -> Situation:
         """What the rules look at."""
-        group = group_of(asked.group, ledger=self.ledger, services=self.services, candidate=asked.candidate)
-        return Situation(group, self.holders, self.policy)
+        return Situation(
+            self.group(asked),
+            self.holders,
+            self.policy,
+            self.intended_holders,
+            is_member=asked.old is not None and is_accepted(self.ledger, asked.old),
+        )
+
+    def group(self, asked: Asked) -> Group:
+        """The group as the candidate meets it."""
+        return group_of(asked.group, ledger=self.ledger, services=self.services, candidate=asked.candidate)
+
+    def shared(self, asked: Asked) -> SharedValues:
+        """What the candidate is to claim to share."""
+        return claimed_values(asked.candidate, group=self.group(asked), is_update=asked.old is not None)
 
     def denials(self, asked: Asked) -> tuple[Denial, ...]:
         """The new violations."""
@@ -126,8 +152,14 @@ class World:
 
     def cached(self, asked: Asked) -> View:
         """The group by the caches; no waiting."""
-        group = asked.group
-        return View(self._ledgers.get(group), self._services.members(group), self._holders(asked), self._policy)
+        group, candidate = asked.group, asked.candidate
+        return View(
+            self._ledgers.get(group),
+            self._services.members(group),
+            self._holders(group, static_address(candidate)),
+            self._policy,
+            self._holders(group, _other_address(candidate)),
+        )
 
     def alone(self) -> View:
         """A group of which nothing is known: all that a candidate meets that cannot join one."""
@@ -166,7 +198,9 @@ class World:
         Raises:
             ClusterError: The API server could not be asked.
         """
-        ledger, holders = await self.ledger(asked.group), await self._holders_now(asked)
+        candidate, ledger = asked.candidate, await self.ledger(asked.group)
+        holders = await self._holders_now(asked.group, static_address(candidate))
+        intended_holders = await self._holders_now(asked.group, _other_address(candidate))
         in_the_way = _in_the_way(asked, ledger)
         # Before the Services are read: one that is stored, and seen, while they are read has come, and is not gone.
         seen = frozenset(claim for claim in in_the_way if self._services.was_seen(claim.uid))
@@ -177,7 +211,7 @@ class World:
             live |= await self._services_now(wanted - live.keys())
             stale = tuple(claim for claim in in_the_way if _is_stale(claim, ledger, live, seen=seen, expired=expired))
             services = _merged(self._services.members(asked.group), live)
-            view = View(_without(ledger, stale), services, holders, self._policy, is_live=True)
+            view = View(_without(ledger, stale), services, holders, self._policy, intended_holders, is_live=True)
             wanted |= _named(asked, view)
             if wanted <= live.keys():
                 return Look(view, stale, live[asked.candidate.name])
@@ -191,19 +225,17 @@ class World:
 
         return dict(await asyncio.gather(*map(read, sorted(names))))
 
-    def _holders(self, asked: Asked) -> tuple[AddressHolder, ...]:
-        address = static_address(asked.candidate)
+    def _holders(self, group: GroupName, address: str) -> tuple[AddressHolder, ...]:
         if not address:
             return ()
         return address_holders(
-            asked.group,
+            group,
             services=self._services.by_address(address),
             groups=self._ledgers.by_address(address),
         )
 
-    async def _holders_now(self, asked: Asked) -> tuple[AddressHolder, ...]:
-        address = static_address(asked.candidate)
-        holders = self._holders(asked)
+    async def _holders_now(self, group: GroupName, address: str) -> tuple[AddressHolder, ...]:
+        holders = self._holders(group, address)
         held = await asyncio.gather(*(self._still_holds(holder, address) for holder in holders))
         return tuple(holder for holder, is_held in zip(holders, held, strict=True) if is_held)
 
@@ -214,7 +246,12 @@ class World:
                 address in {static_address(service), *map(canonical, service.vips)} and service.type == "LoadBalancer"
             )
         ledger = await self.ledger(GroupName(holder.namespace, holder.key))
-        return ledger is not None and address in {ledger.shared.static_address, ledger.vip}
+        return ledger is not None and address in {*ledger.addresses, ledger.vip}
+
+
+def _other_address(candidate: ServiceView) -> str:
+    """What it intends, where that is not what it has."""
+    return shared_values(candidate).intended_address
 
 
 def _in_the_way(asked: Asked, ledger: Ledger | None) -> tuple[Claim, ...]:
@@ -223,6 +260,7 @@ def _in_the_way(asked: Asked, ledger: Ledger | None) -> tuple[Claim, ...]:
         return ()
     others = (c for c in ledger.claims if Member(c.service, c.uid) != member_of(asked.candidate))
     wanted = shared_values(asked.candidate)
+    # Nobody has to say where a group goes: in a move, all are looked at.
     if ledger.shared != wanted or wanted.static_address not in {"", ledger.vip}:
         return tuple(others)
     return tuple(claim for claim in others if claim.listener in asked.candidate.listeners)

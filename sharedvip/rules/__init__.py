@@ -7,6 +7,7 @@ from sharedvip.rules import (
     class_mismatch,
     duplicate_port,
     infra_mismatch,
+    intended_address_unfit,
     invalid_key,
     not_load_balancer,
     static_address_invalid,
@@ -39,6 +40,7 @@ RULES: tuple[Rule, ...] = (
     static_address_invalid,
     static_address_mismatch,
     vip_in_use_elsewhere,
+    intended_address_unfit,
     static_address_taken,
     # then how the group is built.
     class_mismatch,

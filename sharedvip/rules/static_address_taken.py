@@ -1,6 +1,7 @@
 """A static address belongs to one group, or to one ordinary LoadBalancer Service, in the whole cluster.
 
-Field:   ``spec.loadBalancerIP``, else ``metadata.annotations[ako.vmware.com/load-balancer-ip]``.
+Field:   ``spec.loadBalancerIP``, else ``metadata.annotations[ako.vmware.com/load-balancer-ip]``; for the address that
+         a group is to move to, ``metadata.annotations[sharedvip.dev/intended-address]``.
 Source:  Avi Controller: a VIP's address is unique within its VRF; ours is stricter, as no Service tells its VRF.
 Because: what is in another namespace is not the asker's to know, so it is never named.
 """
@@ -9,28 +10,35 @@ from typing import Final
 
 from sharedvip.addresses import parse_address
 from sharedvip.model import AddressHolder, Denial, ServiceView, Situation
-from sharedvip.parse import static_address, static_address_field
+from sharedvip.parse import INTENDED_ADDRESS_FIELD, intended_address, static_address, static_address_field
 from sharedvip.wording import joined, services
 
 ID: Final = "static-address-taken"
 
 
 def check(candidate: ServiceView, situation: Situation) -> tuple[Denial, ...]:
-    """At most one denial; its subject is the address, its peers the ordinary Services of the same namespace."""
-    mine = static_address(candidate)
-    if parse_address(mine) is None or not situation.address_holders:
-        return ()
-    here = [holder for holder in situation.address_holders if holder.namespace == candidate.name.namespace]
-    is_abroad = len(here) < len(situation.address_holders)
-    return (
-        Denial(
-            rule=ID,
-            field=static_address_field(candidate),
-            problem=f"{mine} is already held {_holders(here, is_abroad=is_abroad)}",
-            remedy=_remedy(here, is_abroad=is_abroad),
-            subject=mine,
-            peers=_service_names(here),
-        ),
+    """One denial for each address, which is its subject; its peers are the ordinary Services of the same namespace."""
+    mine, intended = static_address(candidate), intended_address(candidate)
+    found = [_denial(candidate, mine, situation.address_holders)]
+    if intended != mine:
+        found.append(_denial(candidate, intended, situation.intended_holders, field=INTENDED_ADDRESS_FIELD))
+    return tuple(denial for denial in found if denial is not None)
+
+
+def _denial(
+    candidate: ServiceView, address: str, holders: tuple[AddressHolder, ...], *, field: str = ""
+) -> Denial | None:
+    if parse_address(address) is None or not holders:
+        return None
+    here = [holder for holder in holders if holder.namespace == candidate.name.namespace]
+    is_abroad = len(here) < len(holders)
+    return Denial(
+        rule=ID,
+        field=field or static_address_field(candidate),
+        problem=f"{address} is already held {_holders(here, is_abroad=is_abroad)}",
+        remedy="choose another address, or remove the annotation" if field else _remedy(here, is_abroad=is_abroad),
+        subject=address,
+        peers=_service_names(here),
     )
 
 

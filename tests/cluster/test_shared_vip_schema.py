@@ -54,6 +54,10 @@ def document(*, name: str = "web", key: str | None = "web", **spec: object) -> s
         pytest.param(document(staticAddress="10.0.0.01"), "canonical", id="leading zeros"),
         pytest.param(document(staticAddress="2001:DB8::1"), "canonical", id="an IPv6 address in capitals"),
         pytest.param(document(staticAddress="none"), "canonical", id="no address"),
+        pytest.param(document(intendedAddress="10.0.0.01"), "canonical", id="an intended one with leading zeros"),
+        pytest.param(
+            document(claims=[CLAIM | {"heading": {"address": "10.0.0.1"}}]), "since", id="a heading without a time"
+        ),
         pytest.param(document(claims=[CLAIM, CLAIM | {"service": "api"}]), "Duplicate", id="one listener, two holders"),
         pytest.param(document(claims=[CLAIM | {"port": 0}]), "port", id="port 0"),
         pytest.param(document(claims=[CLAIM | {"port": 65536}]), "port", id="port 65536"),

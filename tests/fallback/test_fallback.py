@@ -352,3 +352,19 @@ def type_warnings(cluster: LocalCluster, policy: str) -> list[dict[str, str]]:
 
     wait_until(lambda: "typeChecking" in status(), what="the types are checked", deadline_seconds=DEADLINE_SECONDS)
     return status()["typeChecking"].get("expressionWarnings", [])
+
+
+def test_a_member_goes_along_when_its_group_moves(fallback: Fallback) -> None:
+    """It says so by the annotation; without it, another address is refused as ever."""
+    new = "100.64.196.76"
+    held = {"loadBalancerIP": IP}
+    fallback.sees(service_object("one", "80", spec=held), service_object("two", "443", spec=held))
+    intends = {"sharedvip.dev/intended-address": new}
+
+    strays = fallback.apply(service_object("one", "80", spec={"loadBalancerIP": new}))
+    goes = fallback.apply(service_object("one", "80", spec={"loadBalancerIP": new}, annotations=intends))
+    joins = fallback.apply(service_object("three", "53", spec={"loadBalancerIP": new}, annotations=intends))
+
+    assert "[static-address-mismatch]" in strays.stderr
+    assert goes.returncode == 0, goes.stderr
+    assert "[static-address-mismatch]" in joins.stderr

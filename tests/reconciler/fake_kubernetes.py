@@ -1,6 +1,7 @@
 """A cluster in memory: ``reconciler.ports.Kubernetes`` with the API server's answers to our writes, and no lag.
 
-Not simulated: managers' field ownership beyond "a port has one holder, shared values are co-owned"; the watch's delay;
+Not simulated: managers' field ownership beyond "a port has one holder, shared values are co-owned, an intended address
+by who claims it" (of the others, all that take part count as owners until somebody forces them); the watch's delay;
 validation. ``tests/reconciler/test_run.py`` shows that the real one behaves alike.
 """
 
@@ -14,9 +15,10 @@ from cluster.errors import ClusterError
 from reconciler.ports import ClaimLostError, GroupReport, HeldAddress, Verdict
 from reconciler.servers import Slice
 from sharedvip.addresses import canonical
-from sharedvip.ledger import Claim, Ledger, Member, grow, member_of
+from sharedvip.ledger import Claim, Ledger, Member, group_of, grow, member_of
 from sharedvip.model import AddressHolder, GroupName, ServiceName, ServiceView, SharedValues
-from sharedvip.parse import shared_values, static_address
+from sharedvip.moving import claimed_values, with_heading
+from sharedvip.parse import static_address
 
 
 @dataclass
@@ -33,6 +35,8 @@ class FakeKubernetes:
     writes: list[str] = field(default_factory=list[str])
     unwritable: set[ServiceName] = field(default_factory=set[ServiceName])
     """Services whose status cannot be written."""
+    intending: dict[GroupName, set[Member]] = field(default_factory=dict[GroupName, set[Member]])
+    """Who owns a ledger's intended address."""
     versions: "count[int]" = field(default_factory=lambda: count(1))
 
     def apply(self, *services: ServiceView) -> None:
@@ -49,12 +53,11 @@ class FakeKubernetes:
             assert service.group is not None
             ledger = self.ledgers.get(service.group)
             old = self.stored.get(service.name)
-            self._claim(
-                service.group,
-                member_of(service),
-                shared=shared_values(service),
-                claims=grow(ledger, service, old=old, now=at),
-            )
+            met = group_of(service.group, ledger=ledger, services=self.members(service.group), candidate=service)
+            shared = claimed_values(service, group=met, is_update=old is not None)
+            grown = grow(ledger, service, old=old, now=at)
+            claims = with_heading(grown, service, old=old, shared=shared, now=at)
+            self._claim(service.group, member_of(service), shared=shared, claims=claims)
             self.apply(service)
 
     def delete(self, *names: ServiceName) -> None:
@@ -94,7 +97,7 @@ class FakeKubernetes:
 
     def ledgers_at(self, address: str) -> Iterable[GroupName]:
         """As ``Kubernetes``."""
-        return [name for name, ledger in self.ledgers.items() if address in {ledger.shared.static_address, ledger.vip}]
+        return [name for name, ledger in self.ledgers.items() if address in {*ledger.addresses, ledger.vip}]
 
     def slices(self, service: ServiceName) -> tuple[Slice, ...]:
         """As ``Kubernetes``."""
@@ -116,11 +119,12 @@ class FakeKubernetes:
         shared: SharedValues,
         claims: Sequence[Claim],
         resource_version: str = "",
+        force: bool = False,
     ) -> Ledger:
         """As ``Kubernetes``."""
-        self.writes.append(f"claim {member.service}")
+        self.writes.append(f"{'force' if force else 'claim'} {member.service}")
         self._check(group, resource_version)
-        return self._claim(group, member, shared=shared, claims=claims)
+        return self._claim(group, member, shared=shared, claims=claims, force=force)
 
     async def leave(self, group: GroupName, member: Member, *, resource_version: str = "") -> None:
         """As ``Kubernetes``."""
@@ -128,7 +132,16 @@ class FakeKubernetes:
         self._check(group, resource_version)
         if ledger := self.ledgers.get(group):
             claims = tuple(c for c in ledger.claims if (c.service, c.uid) != member)
-            self._store(replace(ledger, claims=claims, shared=ledger.shared if claims else SharedValues()))
+            kept = replace(ledger.shared, intended_address=self._intended(ledger, member, ""))
+            self._store(replace(ledger, claims=claims, shared=kept if claims else SharedValues()))
+
+    async def drop_intended(self, ledger: Ledger) -> Ledger:
+        """As ``Kubernetes``."""
+        self.writes.append("drop intended")
+        self._check(ledger.name, ledger.resource_version)
+        self.intending.pop(ledger.name, None)
+        live = self.ledgers[ledger.name]
+        return self._store(replace(live, shared=replace(live.shared, intended_address="")))
 
     async def put_finalizer(self, ledger: Ledger) -> None:
         """As ``Kubernetes``."""
@@ -187,16 +200,40 @@ class FakeKubernetes:
         if resource_version and (ledger is None or ledger.resource_version != resource_version):
             raise ClaimLostError("the object has been modified")
 
-    def _claim(self, group: GroupName, member: Member, *, shared: SharedValues, claims: Sequence[Claim]) -> Ledger:
+    def _claim(
+        self,
+        group: GroupName,
+        member: Member,
+        *,
+        shared: SharedValues,
+        claims: Sequence[Claim],
+        force: bool = False,
+    ) -> Ledger:
         ledger = self.ledgers.get(group, Ledger(group))
         others = {c.listener: c for c in ledger.claims if (c.service, c.uid) != member}
-        if others and ledger.shared != shared:
+        if others and not force and _constant(ledger.shared) != _constant(shared):
             raise ClaimLostError("the shared values are owned by another manager")
         if any(c.listener in others for c in claims):
             raise ClaimLostError("a port is owned by another manager")
-        return self._store(replace(ledger, shared=shared, claims=tuple(sorted((*others.values(), *claims)))))
+        agreed = replace(shared, intended_address=self._intended(ledger, member, shared.intended_address))
+        return self._store(replace(ledger, shared=agreed, claims=tuple(sorted((*others.values(), *claims)))))
+
+    def _intended(self, ledger: Ledger, member: Member, said: str) -> str:
+        """The intended address after a member says one, or says none: it goes with the last who said it."""
+        owners = self.intending.setdefault(ledger.name, set())
+        there = ledger.shared.intended_address
+        if said and owners - {member} and said != there:
+            raise ClaimLostError("the intended address is owned by another manager")
+        owners.discard(member)
+        if said:
+            owners.add(member)
+        return said or (there if owners else "")
 
     def _store(self, ledger: Ledger) -> Ledger:
         stored = replace(ledger, uid=ledger.uid or "uid", resource_version=str(next(self.versions)))
         self.ledgers[ledger.name] = stored
         return stored
+
+
+def _constant(shared: SharedValues) -> SharedValues:
+    return replace(shared, intended_address="")

@@ -189,10 +189,13 @@ class _Outrun(FakeKubernetes):
         shared: SharedValues,
         claims: Sequence[Claim],
         resource_version: str = "",
+        force: bool = False,
     ) -> Ledger:
         if member.service == WEB.name.name:
             raise ClaimLostError("80/TCP is held by another manager")
-        return await super().claim(group, member, shared=shared, claims=claims, resource_version=resource_version)
+        return await super().claim(
+            group, member, shared=shared, claims=claims, resource_version=resource_version, force=force
+        )
 
 
 def test_a_newcomer_locks_its_address() -> None:
@@ -267,10 +270,13 @@ class _Broken(FakeKubernetes):
         shared: SharedValues,
         claims: Sequence[Claim],
         resource_version: str = "",
+        force: bool = False,
     ) -> Ledger:
         if self.is_broken:
             raise ClusterError("no answer")
-        return await super().claim(group, member, shared=shared, claims=claims, resource_version=resource_version)
+        return await super().claim(
+            group, member, shared=shared, claims=claims, resource_version=resource_version, force=force
+        )
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,7 @@ def test_the_rules_are_those_of_the_law() -> None:
         "static-address-invalid",
         "static-address-mismatch",
         "vip-in-use-elsewhere",
+        "intended-address-unfit",
         "static-address-taken",
         "class-mismatch",
         "infra-mismatch",

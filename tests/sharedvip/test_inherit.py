@@ -25,6 +25,11 @@ def ledger_of(*names: str, address: str = "10.0.0.1") -> Ledger:
     return Ledger(GROUP, SharedValues(static_address=address), tuple(claims))
 
 
+def moving_ledger(*names: str) -> Ledger:
+    """The same, on the way to 10.0.0.2."""
+    return replace(ledger_of(*names), shared=SharedValues("10.0.0.1", intended_address="10.0.0.2"))
+
+
 @pytest.mark.parametrize(
     ("candidate", "stored", "ledger", "expected"),
     [
@@ -49,6 +54,20 @@ def ledger_of(*names: str, address: str = "10.0.0.1") -> Ledger:
             None,
             None,
             id="a group with two addresses has none to bequeath",
+        ),
+        pytest.param(
+            service(),
+            [A, service("b", load_balancer_ip="10.0.0.2")],
+            moving_ledger("a", "b"),
+            IN_FIELD,
+            id="a group that moves bequeaths the address that it is served on",
+        ),
+        pytest.param(
+            service(),
+            [service("b", load_balancer_ip="10.0.0.2")],
+            moving_ledger("b"),
+            IN_FIELD,
+            id="also where all carry the next one",
         ),
         pytest.param(service(), [A, service("b")], None, IN_FIELD, id="a peer without an address does not object"),
         pytest.param(

@@ -1,6 +1,7 @@
 """Each example on the reference page is what the rules really say, word for word."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,17 @@ EXAMPLES = re.findall(r"^```text\n(.+)\n```$", PAGE, flags=re.MULTILINE)
 AVI = "ako.vmware.com/avi-lb"
 SEED_PEERS = tuple(peer(f"sharedvip-avisvc-lb{n}", static_address="100.64.196.75") for n in (1, 2))
 
+OLD, NEW = "100.64.1.1", "100.64.1.9"
+
+
+def moving(to: str, *, is_member: bool = True) -> Situation:
+    """The group of 'api', built by our reconciler on the old address."""
+    found = situation(peer("api", "443/TCP", static_address=OLD, intended_address=to))
+    group = replace(found.group, static_address=OLD, intended_address=to, is_built=True)
+    return replace(found, group=group, is_member=is_member)
+
+
+STILL = moving("")
 SCENES: list[tuple[ServiceView, Situation]] = [
     (service(type="ClusterIP"), situation()),
     (service(key="web/a"), situation()),
@@ -27,7 +39,13 @@ SCENES: list[tuple[ServiceView, Situation]] = [
     (service(load_balancer_ip="100.64.196.76"), situation(*SEED_PEERS)),
     (service(), situation(*(peer(name, static_address="100.64.196.75") for name in "ab"))),
     (service(load_balancer_ip="10.0.0.1"), situation(peer("a"), peer("b"))),
+    (service(load_balancer_ip="100.64.1.7"), moving(NEW)),
+    (service(load_balancer_ip=NEW), STILL),
     (service(load_balancer_ip="100.64.196.76"), situation(peer("a"), peer("b"), vip="100.64.196.61")),
+    (service(load_balancer_ip=OLD, intended_address="foo"), STILL),
+    (service(load_balancer_ip=OLD, intended_address="100.64.1.8"), moving(NEW)),
+    (service(load_balancer_ip=OLD, intended_address=NEW), replace(STILL, group=replace(STILL.group, is_built=False))),
+    (service(intended_address=NEW), situation()),
     (service(load_balancer_ip="100.64.196.75"), situation(holders=[AddressHolder("default", key="other-key")])),
     (service(load_balancer_ip="100.64.196.75"), situation(holders=[AddressHolder("elsewhere", key="other-key")])),
     (service(load_balancer_class="example.com/lb"), situation()),

@@ -1,5 +1,7 @@
 """The rule ``static-address-mismatch``, case by case."""
 
+from dataclasses import replace
+
 import pytest
 
 from sharedvip.model import ServiceView, Situation
@@ -184,3 +186,64 @@ def test_the_denial_tells_machines_who_is_in_the_way() -> None:
     [denial] = check(service(load_balancer_ip="100.64.196.76"), situation(A75, B75, C76))
 
     assert (denial.subject, denial.peers) == ("100.64.196.76", ("a", "b"))
+
+
+def _moving(*, to: str = "100.64.196.79", is_member: bool = True, is_built: bool = True) -> Situation:
+    """The group of 'a' as a member meets it, on its way or not."""
+    met = situation(A75)
+    group = replace(met.group, static_address="100.64.196.75", intended_address=to, is_built=is_built)
+    return replace(met, group=group, is_member=is_member)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "met", "remedy"),
+    [
+        pytest.param(service(load_balancer_ip="100.64.196.75"), _moving(), "", id="the old address is allowed"),
+        pytest.param(service(load_balancer_ip="100.64.196.79"), _moving(), "", id="the intended address is allowed"),
+        pytest.param(
+            service(load_balancer_ip="100.64.196.79"), _moving(is_member=False), "", id="also to a newcomer is allowed"
+        ),
+        pytest.param(
+            service(load_balancer_ip="100.64.196.76"),
+            _moving(),
+            "set 100.64.196.75, or 100.64.196.79, which the group is moving to",
+            id="a third is refused",
+        ),
+        pytest.param(
+            service(load_balancer_ip="100.64.196.79", intended_address="100.64.196.79"),
+            _moving(to=""),
+            "",
+            id="a member that goes ahead and says so is allowed",
+        ),
+        pytest.param(
+            service(load_balancer_ip="100.64.196.79", intended_address="100.64.196.79"),
+            _moving(to="", is_member=False),
+            "set 100.64.196.75, or leave it out to inherit it",
+            id="a newcomer that goes ahead is refused",
+        ),
+        pytest.param(
+            service(load_balancer_ip="100.64.196.79"),
+            _moving(to=""),
+            "set 100.64.196.75, or move the whole group with annotation 'sharedvip.dev/intended-address' beside the "
+            "new address",
+            id="a member that goes ahead and says nothing is refused, and told how",
+        ),
+        pytest.param(
+            service(load_balancer_ip="100.64.196.79"),
+            _moving(to="", is_built=False),
+            "set 100.64.196.75, or leave it out to inherit it",
+            id="where AKO builds the group it is refused, and not told what would not help",
+        ),
+        pytest.param(
+            service(load_balancer_ip="100.64.196.76", intended_address="100.64.196.79"),
+            _moving(),
+            "set 100.64.196.75, or 100.64.196.79, which the group is moving to",
+            id="who intends it and carries a third is refused",
+        ),
+    ],
+)
+def test_in_a_move_a_member_carries_one_of_two_addresses(candidate: ServiceView, met: Situation, remedy: str) -> None:
+    """And who may begin one is told how."""
+    said = [line.partition("; ")[2] for line in lines(check(candidate, met))]
+
+    assert said == ([f"{remedy} [static-address-mismatch]"] if remedy else [])

@@ -1,5 +1,7 @@
 """The rule ``static-address-taken``, case by case."""
 
+from dataclasses import replace
+
 import pytest
 
 from sharedvip.model import AddressHolder, ServiceView
@@ -89,3 +91,30 @@ def test_the_denial_tells_machines_who_is_in_the_way() -> None:
 
     assert denial.field == "metadata.annotations[ako.vmware.com/load-balancer-ip]"
     assert (denial.subject, denial.peers) == ("2001:db8::1", ("plain",))
+
+
+def test_an_address_that_somebody_holds_is_no_address_to_move_to() -> None:
+    """By another group or an ordinary Service; the one that the Service has is told apart."""
+    mover = service(load_balancer_ip="100.64.196.75", intended_address="100.64.196.79")
+    field = "metadata.annotations[sharedvip.dev/intended-address]"
+    met = replace(situation(), intended_holders=(PLAIN,))
+
+    (denial,) = check(mover, met)
+
+    said = (
+        f"{field}: 100.64.196.79 is already held by Service 'plain'; choose another address, or remove the annotation"
+    )
+    assert str(denial) == f"{said} [static-address-taken]"
+    assert denial.peers == ("plain",)
+    assert check(mover, situation()) == ()
+    assert [each.subject for each in check(mover, replace(met, address_holders=(PLAINER,)))] == [
+        "100.64.196.75",
+        "100.64.196.79",
+    ]
+
+
+def test_who_has_arrived_is_told_once() -> None:
+    """What it intends is what it has."""
+    arrived = service(load_balancer_ip="100.64.196.75", intended_address="100.64.196.75")
+
+    assert len(check(arrived, situation(holders=[PLAIN]))) == 1

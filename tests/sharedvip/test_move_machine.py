@@ -1,0 +1,284 @@
+"""A group that moves, and moves again: requests that overlap, come late or never, a janitor that dies.
+
+The machine plays the API server: it keeps who owns the shared values as a server-side apply does, refuses who applies
+another value than others, and stores a request only over the Service that it was admitted for. The Services that rules
+see are those of a watch that lags; a create sees the ledger as it was, an update must know it as it is. Everything else
+is ours: the rules, ``claimed_values``, ``with_heading``, ``progress`` and the janitor's order of writes.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import timedelta
+from typing import NamedTuple
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, MultipleResults, RuleBasedStateMachine, consumes, invariant, multiple, rule
+
+from sharedvip.decide import new_denials
+from sharedvip.inherit import inherited_address
+from sharedvip.ledger import (
+    GRACE,
+    Claim,
+    Ledger,
+    Member,
+    confirmed_claims,
+    group_of,
+    grow,
+    is_accepted,
+    member_of,
+    shrink,
+)
+from sharedvip.model import ServiceView, SharedValues, Situation
+from sharedvip.moving import claimed_values, progress, with_heading, without_headings
+from sharedvip.parse import static_address
+from tests.builders import GROUP, service
+from tests.strategies import START
+
+REQUEST_LIFETIME = timedelta(seconds=60)
+PORTS = {"a": "80/TCP", "b": "443/TCP", "c": "53/UDP"}
+ADDRESSES = ("10.0.0.1", "10.0.0.2", "10.0.0.3")
+
+names = st.sampled_from(tuple(PORTS))
+addresses = st.sampled_from(("", *ADDRESSES))
+
+
+class Request(NamedTuple):
+    """Admitted by us; whether it will be stored is not ours to know."""
+
+    candidate: ServiceView
+    old: ServiceView | None
+    admitted_at: int
+    version: int
+
+
+class MoveMachine(RuleBasedStateMachine):
+    """Three Services with a port each, three addresses; nobody fights for a port here."""
+
+    requests: Bundle[Request] = Bundle("requests")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = START
+        self.births = 0
+        self.ledger = Ledger(GROUP, has_finalizer=True)
+        self.old_ledger = self.ledger
+        self.owners: dict[str, set[Member]] = {"static": set(), "intended": set()}
+        self.stored: dict[str, ServiceView] = {}
+        self.versions: dict[str, int] = {}
+        self.seen: tuple[ServiceView, ...] = ()
+        self.confirmed: frozenset[Claim] = frozenset()
+        self.look: tuple[Ledger, tuple[ServiceView, ...]] | None = None
+        self.unfinished: list[Member] = []
+
+    # --- requests
+
+    @rule(target=requests, name=names, address=addresses, intended=addresses)
+    def ask(self, name: str, address: str, intended: str) -> Request | MultipleResults[Request]:
+        """A create, or an update of address and annotation."""
+        self.now += timedelta(microseconds=1)
+        old = self.stored.get(name)
+        ledger = self.ledger if old else self.old_ledger
+        candidate = self._candidate(name, address, intended, old)
+        if inheritance := inherited_address(candidate, self.seen, ledger):
+            candidate = replace(candidate, load_balancer_ip=inheritance.value)
+        if not self._is_allowed(candidate, old, ledger) or not self._claim(candidate, old, ledger):
+            return multiple()
+        request = Request(candidate, old, self._seconds(), self.versions.get(name, 0))
+        if old is not None and self._is_alone(name):
+            # As ever: the ledger of a Service that is alone has its new address before it is stored.
+            self.store(request)
+            return multiple()
+        return request
+
+    def _candidate(self, name: str, address: str, intended: str, old: ServiceView | None) -> ServiceView:
+        fresh = service(name, PORTS[name], load_balancer_ip=address, intended_address=intended)
+        if old is not None:
+            return replace(fresh, uid=old.uid)
+        self.births += 1
+        return replace(fresh, uid=f"uid-{self.births}")
+
+    def _is_alone(self, name: str) -> bool:
+        return all(member.service == name for member in self.ledger.members)
+
+    def _is_allowed(self, candidate: ServiceView, old: ServiceView | None, ledger: Ledger) -> bool:
+        group = group_of(GROUP, ledger=ledger, services=self.seen, candidate=candidate)
+        is_member = old is not None and is_accepted(ledger, old)
+        return not new_denials(candidate, old=old, situation=Situation(group, is_member=is_member))
+
+    def _claim(self, candidate: ServiceView, old: ServiceView | None, ledger: Ledger) -> bool:
+        group = group_of(GROUP, ledger=ledger, services=self.seen, candidate=candidate)
+        shared = claimed_values(candidate, group=group, is_update=old is not None)
+        grown = grow(ledger, candidate, old=old, now=self.now)
+        claims = with_heading(grown, candidate, old=old, shared=shared, now=self.now)
+        return self._apply(member_of(candidate), shared, claims)
+
+    def _apply(self, member: Member, shared: SharedValues, claims: Iterable[Claim], *, force: bool = False) -> bool:
+        """A server-side apply: what it says is owned, what it does not say any more goes with its last owner."""
+        others = [claim for claim in self.ledger.claims if Member(claim.service, claim.uid) != member]
+        if {claim.listener for claim in others} & {claim.listener for claim in claims}:
+            return False
+        said = {"static": shared.static_address, "intended": shared.intended_address}
+        there = {"static": self.ledger.shared.static_address, "intended": self.ledger.shared.intended_address}
+        for field, value in said.items():
+            is_said = field == "static" or value
+            if is_said and value != there[field] and self.owners[field] - {member} and not force:
+                return False
+        for field, value in said.items():
+            owners = self.owners[field]
+            if field == "static" or value:
+                self.owners[field] = owners | {member} if value == there[field] else {member}
+                there[field] = value
+            else:
+                owners.discard(member)
+                there[field] = there[field] if owners else ""
+        agreed = SharedValues(there["static"], intended_address=there["intended"])
+        self.ledger = replace(self.ledger, shared=agreed, claims=tuple(sorted([*others, *claims])))
+        return True
+
+    def _leave(self, member: Member) -> None:
+        for owners in self.owners.values():
+            owners.discard(member)
+        shared = self.ledger.shared
+        kept = SharedValues(
+            shared.static_address if self.owners["static"] else "",
+            intended_address=shared.intended_address if self.owners["intended"] else "",
+        )
+        claims = tuple(c for c in self.ledger.claims if Member(c.service, c.uid) != member)
+        self.ledger = replace(self.ledger, shared=kept, claims=claims)
+
+    @rule(request=consumes(requests))
+    def store(self, request: Request) -> None:
+        """The API server stores it, if the Service is still the one it was admitted for and the time is not up."""
+        name = request.candidate.name.name
+        is_in_time = self._seconds() - request.admitted_at <= REQUEST_LIFETIME.total_seconds()
+        if self.versions.get(name, 0) == request.version and is_in_time:
+            self.stored[name] = request.candidate
+            self.versions[name] = request.version + 1
+
+    @rule(name=names, address=addresses, intended=addresses)
+    def apply(self, name: str, address: str, intended: str) -> None:
+        """A request that is stored as soon as it is admitted, as most are."""
+        request = self.ask(name, address, intended)
+        if isinstance(request, Request):
+            self.store(request)
+
+    @rule(address=st.sampled_from(ADDRESSES))
+    def everybody_goes(self, address: str) -> None:
+        """The manifests of all Services, with the new address and the annotation."""
+        for name in sorted(self.stored):
+            self.apply(name, address, address)
+
+    @rule(name=names)
+    def delete(self, name: str) -> None:
+        """No webhook is asked."""
+        if self.stored.pop(name, None) is not None:
+            self.versions[name] = self.versions.get(name, 0) + 1
+
+    # --- time, the watch and the janitor
+
+    @rule(seconds=st.sampled_from((1, 4, 30, 70)))
+    def wait(self, seconds: int) -> None:
+        """Time passes."""
+        self.now += timedelta(seconds=seconds)
+
+    @rule()
+    def observe(self) -> None:
+        """The watches catch up."""
+        self.seen = tuple(self.stored.values())
+        self.old_ledger = self.ledger
+        self.confirmed |= confirmed_claims(self.ledger, self.seen)
+
+    @rule()
+    def clean(self) -> None:
+        """The janitor, with a watch that has just caught up, releases what the world does not show."""
+        self.observe()
+        for release in shrink(self.ledger, self.seen, confirmed=self.confirmed, now=self.now):
+            if release.keep:
+                assert self._apply(release.member, self.ledger.shared, release.keep)
+            else:
+                self._leave(release.member)
+
+    @rule()
+    def look_live(self) -> None:
+        """The janitor reads the ledger, then the Services: what happens before it writes is up to the others."""
+        self.look = (self.ledger, tuple(self.stored.values()))
+
+    @rule(dies_after=st.integers(0, 3))
+    def end(self, dies_after: int) -> None:
+        """It writes, if the ledger is the one it read, and may die after any write."""
+        if self.look is None or self.look[0] != self.ledger:
+            return
+        (ledger, services), self.look = self.look, None
+        if ledger.is_moving:
+            found = progress(ledger, services, now=self.now)
+            if found.is_wanted and not found.is_complete:
+                return
+            if found.is_wanted:
+                dies_after -= 1
+                self._change_address(ledger)
+        shared = replace(self.ledger.shared, intended_address="")
+        for member in self.ledger.members[: max(dies_after, 0)]:
+            assert self._apply(member, shared, without_headings(self.ledger.claims_of(member)))
+
+    def _change_address(self, ledger: Ledger) -> None:
+        new = ledger.shared.intended_address
+        first = ledger.members[0]
+        shared = replace(ledger.shared, static_address=new, intended_address="")
+        assert {static_address(view) for view in self.stored.values()} <= {new}
+        assert self._apply(first, shared, without_headings(ledger.claims_of(first)), force=True)
+
+    @rule()
+    def sweep(self) -> None:
+        """The janitor at its best."""
+        self.clean()
+        self.look_live()
+        self.end(9)
+
+    # --- what always holds
+
+    @invariant()
+    def at_most_two_addresses_and_only_in_a_move(self) -> None:
+        """All stored Services carry the group's address, or the one it moves to."""
+        carried = {static_address(view) for view in self.stored.values()}
+        shared = self.ledger.shared
+        allowed = {shared.static_address, *([shared.intended_address] if self.ledger.is_moving else [])}
+
+        assert carried <= allowed
+
+    @invariant()
+    def whoever_is_stored_is_accepted(self) -> None:
+        """Nobody is put in conflict by what another does."""
+        assert all(is_accepted(self.ledger, view) for view in self.stored.values())
+
+    @invariant()
+    def the_values_that_members_share_have_an_owner(self) -> None:
+        """Or they would go without anybody's will."""
+        shared = self.ledger.shared
+
+        assert not shared.static_address or self.owners["static"]
+        assert bool(shared.intended_address) == bool(self.owners["intended"])
+
+    def teardown(self) -> None:
+        """Once all requests have ended and the grace has passed, the group is where its Services want it."""
+        self.wait(int((REQUEST_LIFETIME + GRACE).total_seconds()) + 1)
+        self.sweep()
+        self.sweep()
+        carried = {static_address(view) for view in self.stored.values()}
+
+        assert {member.service for member in self.ledger.members} == set(self.stored)
+        if len(carried) == 1 and not self.ledger.is_moving:
+            assert self.ledger.shared.static_address in carried
+        if len(carried) > 1:
+            assert carried == self.ledger.addresses
+        if self.ledger.is_moving:
+            wanted = {a for view in self.stored.values() for a in (view.intended_address, static_address(view))}
+            assert self.ledger.shared.intended_address in wanted
+            assert self.ledger.shared.static_address in carried
+
+    def _seconds(self) -> int:
+        return int((self.now - START).total_seconds())
+
+
+TestMoveMachine = MoveMachine.TestCase
+TestMoveMachine.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
