@@ -1,5 +1,6 @@
 """What an update may always do, and what users' tools do every day; each step is one sentence with its verdict."""
 
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from localcluster.waiting import DeadlinePassed, wait_until
 from sharedvip.annotations import SHARED_VIP
 from soak.arena import Manifest, member
 from soak.result import Result
-from soak.rig import Rig
+from soak.rig import REPLICAS, Rig
 
 _WAIT_SECONDS: Final = 20.0
 _ADDRESS: Final = "10.127.0.1"
@@ -40,6 +41,16 @@ class Desk:
         code, said = self.kubectl(*words, given=given, editor=editor)
         self._note("refused")
         self.result.expect(code == 1 and f"[{rule}]" in said, f"kubectl {' '.join(words)}: {said.strip()}")
+
+    def refuses_soon(self, service: Manifest, *, rule: str) -> None:
+        """Wait until every replica would refuse it: three in a row, as they are asked in turn."""
+        dry = ("create", "--dry-run=server", "-f", "-")
+
+        def is_refused() -> bool:
+            return all(f"[{rule}]" in self.kubectl(*dry, given=service)[1] for _ in range(REPLICAS))
+
+        with contextlib.suppress(DeadlinePassed):  # the request itself will show it
+            wait_until(is_refused, what=f"{rule} is known", deadline_seconds=_WAIT_SECONDS)
 
     def sees(self, what: str, *words: str, said: str) -> None:
         """Expect that kubectl soon prints exactly that."""
@@ -184,6 +195,8 @@ def privacy(desk: Desk, *, abroad: str) -> None:
     there.may("create", "-f", "-", given=member("secret-plain", key=None, address="10.127.0.3"))
     for number in (2, 3):
         asked = member("asker", key="k", address=f"10.127.0.{number}")
+        # Who shares nothing has no claim, and never came by: replicas know of its address by their caches, soon.
+        desk.refuses_soon(asked, rule="static-address-taken")
         desk.may_not("create", "-f", "-", given=asked, rule="static-address-taken")
         _, said = desk.kubectl("create", "-f", "-", given=asked)
         desk.result.expect("in another namespace" in said, f"the refusal does not say where: {said}")
