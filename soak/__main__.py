@@ -22,12 +22,13 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m soak", description=__doc__)
     parser.add_argument("guarantees", nargs="*", metavar="guarantee", help=f"of {', '.join(known)} (default: all)")
     parser.add_argument("--rounds", type=int, default=FULL_ROUNDS, help="of each (default %(default)s)")
-    parser.add_argument("--page", type=Path, help=f"where the results go (default for all guarantees: {PAGE.name})")
+    parser.add_argument("--page", type=Path, help=f"where the results go (default for full rounds: {PAGE.name})")
     asked = parser.parse_args(words)
     if unknown := [name for name in asked.guarantees if name not in known]:
         parser.error(f"no such guarantee: {', '.join(unknown)}")
     chosen = [known[name] for name in asked.guarantees] or list(GUARANTEES)
-    page: Path | None = asked.page or (None if asked.guarantees else PAGE)
+    page: Path | None = asked.page or (PAGE if asked.rounds >= FULL_ROUNDS else None)
+    before = page.read_text() if page is not None and page.exists() else ""
     results: list[Result] = []
     with Rig(progress=_say) as rig:
         on = machine(rig)
@@ -37,7 +38,7 @@ def main(words: Sequence[str] | None = None) -> int:
             print(result, flush=True)  # noqa: T201 - speaks to a person
             results.append(result)
             if page is not None:
-                page.write_text(render_page(results, rounds=asked.rounds, on=on))
+                page.write_text(render_page(results, rounds=asked.rounds, on=on, before=before, order=list(known)))
 
         asyncio.run(keep_all(rig, chosen, rounds=asked.rounds, tell=tell))
     return 0 if all(result.is_kept for result in results) else 1

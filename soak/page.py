@@ -21,9 +21,10 @@ After each guarantee `sharedvip audit --ledger` must find nothing, in the whole 
 |---|---|
 """
 _TABLE: Final = """
-| guarantee | tried | rounds | stored and answered | seconds | |
-|---|---|---|---|---|---|
+| guarantee | tried | rounds | stored and answered | seconds | on | |
+|---|---|---|---|---|---|---|
 """
+_FIRST_CELL: Final = "| `"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +42,30 @@ def machine(rig: Rig) -> Machine:
     """This one, now."""
     version = json.loads(rig.cluster.run_kubectl("version", "-o", "json").stdout)["serverVersion"]["gitVersion"]
     system = f"{platform.system()} {platform.machine()}"
-    return Machine(f"{datetime.now(UTC):%Y-%m-%d}", os.cpu_count() or 0, system, platform.python_version(), version)
+    date = f"{datetime.now(UTC):%Y-%m-%d}"
+    return Machine(date, os.cpu_count() or 0, system, platform.python_version(), version)
 
 
-def render_page(results: Sequence[Result], *, rounds: int, on: Machine) -> str:
-    """Markdown."""
+def render_page(results: Sequence[Result], *, rounds: int, on: Machine, before: str = "", order: Sequence[str]) -> str:
+    """Markdown, in the order given; what was not tried this time keeps its row of the page as it was before."""
     facts = {
-        "date": on.date,
         "machine": f"{on.processors} processors, {on.system}, everything on it",
         "versions": f"Kubernetes {on.kubernetes}, Python {on.python}",
         "shape": f"{REPLICAS} webhook replicas behind one address, one janitor, 16 writers a race",
         "command": f"`python -m soak --rounds {rounds}`",
     }
     rows = [f"| {name} | {value} |\n" for name, value in facts.items()]
-    return "".join([_HEAD, *rows, _TABLE, *map(_row, results)])
+    tried = {**_rows_of(before), **{result.name: _row(result, on) for result in results}}
+    return "".join([_HEAD, *rows, _TABLE, *(tried[name] for name in order if name in tried)])
 
 
-def _row(result: Result) -> str:
+def _rows_of(page: str) -> dict[str, str]:
+    rows = (line for line in page.splitlines(keepends=True) if line.startswith(_FIRST_CELL))
+    return {row.removeprefix(_FIRST_CELL).partition("`")[0]: row for row in rows}
+
+
+def _row(result: Result, on: Machine) -> str:
     verdict = "kept" if result.is_kept else f"**broken**: {result.breaches[0] if result.breaches else 'not tried'}"
-    cells = (f"`{result.name}`", result.tried, f"{result.rounds:,}", result.stored, f"{result.seconds:.0f}", verdict)
+    numbers = (f"{result.rounds:,}", result.stored, f"{result.seconds:.0f}")
+    cells = (f"`{result.name}`", result.tried, *numbers, on.date, verdict)
     return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |\n"
