@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from reconciler.mover import CLAIM_AGAIN_SECONDS, Mover
-from reconciler.ports import ClaimLostError, ClusterError, Kubernetes
+from reconciler.ports import ClaimLostError, ClusterError, HeldAddress, Kubernetes
 from sharedvip.decide import decide
 from sharedvip.holders import address_holders
 from sharedvip.ledger import (
@@ -84,15 +84,30 @@ class LedgerKeeper:
             self._addresses.setdefault(group, set()).update(ledger.addresses)
 
     async def refresh(self) -> None:
-        """Trust the cache again, and remember which addresses groups hold, whoever locked them.
+        """Trust the cache again, remember which addresses groups hold, whoever locked them, and lock what is not.
 
         Raises:
             ClusterError: The API server refused or could not be asked.
         """
         # What we wrote is in the cache by now, or was deleted before the cache saw it.
         self._written.clear()
-        for address, group in await self._kubernetes.held_addresses():
+        held = await self._kubernetes.held_addresses()
+        for address, group in held:
             self._addresses.setdefault(group, set()).add(address)
+        ledgers = filter(None, map(self._kubernetes.ledger, self._kubernetes.groups()))
+        claimed = {HeldAddress(address, ledger.name) for ledger in ledgers for address in ledger.addresses}
+        for address, group in sorted(claimed.difference(held)):
+            await self._lock_again(address, group)
+
+    async def _lock_again(self, address: str, group: GroupName) -> None:
+        """A hand has deleted the lock: admission takes it with the claim, and does not come back for it."""
+        live = await self._kubernetes.read_ledger(group)
+        if live is not None and address in live.addresses:
+            holder = await self._kubernetes.take_address(address, group)
+            is_taken = holder is None
+            _log.warning(
+                "address.locked_again", namespace=group.namespace, key=group.key, address=address, is_ours=is_taken
+            )
 
     def groups_with_addresses(self) -> tuple[GroupName, ...]:
         """The groups that hold an address, sorted."""

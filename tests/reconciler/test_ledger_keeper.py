@@ -246,6 +246,20 @@ def test_locks_that_nobody_remembers_are_found_again() -> None:
     assert janitor.kubernetes.addresses == {}
 
 
+def test_a_lock_that_a_hand_deleted_is_made_again() -> None:
+    """At the next resync; one that somebody else has by now stays his, and the audit tells."""
+    other = GroupName("shop", "other")
+    janitor = _janitor(replace(WEB, load_balancer_ip="10.0.0.1"))
+    janitor.kubernetes.addresses.clear()
+
+    asyncio.run(janitor.keeper.refresh())
+    assert janitor.kubernetes.addresses == {"10.0.0.1": GROUP}
+
+    janitor.kubernetes.addresses["10.0.0.1"] = other
+    asyncio.run(janitor.keeper.refresh())
+    assert janitor.kubernetes.addresses == {"10.0.0.1": other}
+
+
 def test_a_write_that_fails_makes_the_cache_count_again() -> None:
     """What we believed to have written may be gone: the next visit begins with what is observed."""
     broken = _Broken()
