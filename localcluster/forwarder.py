@@ -32,6 +32,8 @@ class Forwarder:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="localcluster-forwarder", daemon=True)
         self._listening: socket.socket | None = None
+        self._is_flowing = asyncio.Event()
+        self._is_flowing.set()
 
     def __enter__(self) -> Self:
         """Listen."""
@@ -60,6 +62,14 @@ class Forwarder:
     def set_backends(self, backends: Sequence[Backend]) -> None:
         """Where new connections go from now on; those that are open stay where they are."""
         self._backends = tuple(backends)
+
+    def hold(self) -> None:
+        """Carry nothing until ``release``, as a network that drops every packet: nobody is told that anything ended."""
+        self._loop.call_soon_threadsafe(self._is_flowing.clear)
+
+    def release(self) -> None:
+        """Carry again, first what has come meanwhile."""
+        self._loop.call_soon_threadsafe(self._is_flowing.set)
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
@@ -100,7 +110,8 @@ class Forwarder:
                 return
             backend_reader, backend_writer = backend
             stack.callback(backend_writer.transport.abort)
-            await asyncio.gather(_pump(reader, backend_writer), _pump(backend_reader, writer))
+            flowing = self._is_flowing
+            await asyncio.gather(_pump(reader, backend_writer, flowing), _pump(backend_reader, writer, flowing))
             await _finish(backend_writer, writer)
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
@@ -114,13 +125,14 @@ class Forwarder:
         return None
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Carry one direction, then pass on its end, so that the other direction may go on (half-close).
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, is_flowing: asyncio.Event) -> None:
+    """Carry one direction while it may flow, then pass on its end, so that the other direction may go on (half-close).
 
     A reset cannot be passed on as one: both sides are cut.
     """
     try:
         while chunk := await reader.read(CHUNK_BYTES):
+            await is_flowing.wait()
             writer.write(chunk)
             await writer.drain()
         if writer.can_write_eof():

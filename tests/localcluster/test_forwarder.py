@@ -123,3 +123,20 @@ def test_without_its_context_it_has_no_address() -> None:
         _ = forwarder.address
     with forwarder:
         assert forwarder.address[0] == LOOPBACK
+
+
+def test_what_is_held_arrives_when_it_is_released() -> None:
+    """As behind a network that drops packets for a while: open connections stay open, and nothing is lost."""
+    with serve(b"a") as backend, Forwarder([backend]) as forwarder:
+        forwarder.hold()
+        with socket.create_connection(forwarder.address, timeout=0.2) as connection:
+            connection.sendall(b"x")
+            connection.shutdown(socket.SHUT_WR)
+            with pytest.raises(TimeoutError):
+                connection.recv(65536)
+
+            forwarder.release()
+            connection.settimeout(TIMEOUT_SECONDS)
+            answered = b"".join(iter(lambda: connection.recv(65536), b""))
+
+    assert answered == b"ax"
