@@ -7,12 +7,12 @@ import asyncio
 import ssl
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import structlog
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from webhook import metrics
+from webhook.connections import PromptProtocol
 
 _log: Final = structlog.get_logger()
 
@@ -34,13 +34,13 @@ class Certificate:
         return self.context
 
 
-def protocol(certificate: Certificate, *, names: Collection[str]) -> type[asyncio.Protocol] | Literal["auto"]:
-    """The HTTP protocol for uvicorn: its own where every verified client may come, else one that compares names."""
+def protocol(certificate: Certificate, *, names: Collection[str]) -> type[PromptProtocol]:
+    """The HTTP protocol for uvicorn: the usual one where every verified client may come, else one that compares."""
     if not names:
-        return "auto"
+        return PromptProtocol
     allowed = frozenset(names)
 
-    class Comparing(HttpToolsProtocol):
+    class Comparing(PromptProtocol):
         """Hangs up on others."""
 
         def connection_made(self, transport: asyncio.Transport) -> None:

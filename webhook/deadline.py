@@ -14,13 +14,20 @@ LONGEST_DEADLINE_SECONDS: Final = 30.0
 MARGIN: Final = 0.1
 """The part of the caller's time that is left for the way back."""
 
+_REMEMBERED_BYTES: Final = 64
+"""A query that is longer is nobody's we know, and 64 long ones are megabytes."""
+
 Result = TypeVar("Result")
 Waiting = Coroutine[Any, Any, Result]
 
 
-@lru_cache(maxsize=64)  # the API server asks with the same few words all the time
 def deadline_seconds(query: bytes) -> float:
     """How long the caller waits (``timeout=5s``), 30 s at most, less what the way back needs."""
+    return _read(query) if len(query) <= _REMEMBERED_BYTES else _read.__wrapped__(query)
+
+
+@lru_cache(maxsize=64)  # the API server asks with the same few words all the time
+def _read(query: bytes) -> float:
     asked = parse_qs(query.decode("latin-1")).get("timeout", [""])[-1]
     seconds = _seconds(asked)
     wanted = DEFAULT_DEADLINE_SECONDS if seconds is None else seconds

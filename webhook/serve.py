@@ -30,6 +30,7 @@ from webhook.app import create_admission_app, create_health_app
 from webhook.claim_ages import ClaimAges
 from webhook.claiming import Claiming
 from webhook.clients import Certificate, protocol
+from webhook.connections import PromptProtocol
 from webhook.settings import WebhookSettings
 from webhook.world import World
 
@@ -144,6 +145,7 @@ async def _listening(
     listener = socket.create_server((settings.host, port), family=family, backlog=BACKLOG)
     config = uvicorn.Config(
         app,
+        ws="none",
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -152,7 +154,7 @@ async def _listening(
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=FINISH_SECONDS,
         ssl_context_factory=certificate.serve if certificate else None,
-        http=protocol(certificate, names=settings.client_names) if certificate else "auto",
+        http=protocol(certificate, names=settings.client_names) if certificate else PromptProtocol,
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]), name=name)

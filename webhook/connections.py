@@ -1,0 +1,87 @@
+"""Connections that come to the point: uvicorn's HTTP, with an end for whoever never finishes a head; it reads none.
+
+uvicorn alone waits for ever, and keeps whatever comes: a few thousand callers that open a connection and say nothing
+would take every file descriptor, and one header without an end all memory. The fuzzer of ``make soak`` found both.
+"""
+
+import asyncio
+from http import HTTPStatus
+from typing import Any, Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+_TOO_LARGE: Final = b"the request's head is too large\n"
+
+
+class PromptProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    head_seconds = 10.0
+    """From the first byte of a request's head to its last; the API server sends a head in one piece."""
+    head_limit_bytes = 64 * 1024
+    """Of a head that comes in pieces. The API server's have some 300 bytes; Go's own servers take 1 MiB."""
+
+    def __init__(self, *words: Any, **named: Any) -> None:  # noqa: ANN401 - uvicorn's own, passed on
+        """As uvicorn makes it."""
+        super().__init__(*words, **named)
+        self._patience: asyncio.TimerHandle | None = None
+        self._head_bytes: int | None = None
+        """Of the head that is coming; None: none is."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """Wait as long as between two requests: an API server may open a connection before it needs one."""
+        super().connection_made(transport)
+        self._wait(self.timeout_keep_alive)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is over."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Pass it on, and count what belongs to no whole head."""
+        super().data_received(data)
+        if self._head_bytes is None:
+            return
+        self._head_bytes += len(data)
+        if self._head_bytes > self.head_limit_bytes and not self.transport.is_closing():
+            self._refuse()
+
+    def on_message_begin(self) -> None:
+        """The first byte of a head."""
+        super().on_message_begin()
+        self._head_bytes = 0
+        self._wait(self.head_seconds)
+
+    def on_headers_complete(self) -> None:
+        """From here on the request has its own deadline."""
+        self._head_bytes = None
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request; for the rest of one that is answered already, not so long."""
+        super().on_response_complete()
+        if self.cycle.response_complete and not self.transport.is_closing():
+            self._wait(self.head_seconds if self.cycle.more_body else self.timeout_keep_alive)
+
+    def _wait(self, seconds: float) -> None:
+        self._stop_waiting()
+        self._patience = self.loop.call_later(seconds, self.transport.abort)
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _refuse(self) -> None:
+        self._head_bytes = None
+        status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+        lines = (
+            f"HTTP/1.1 {status.value} {status.phrase}",
+            "content-type: text/plain; charset=utf-8",
+            f"content-length: {len(_TOO_LARGE)}",
+            "connection: close",
+        )
+        self.transport.write("\r\n".join((*lines, "\r\n")).encode() + _TOO_LARGE)
+        self.transport.close()
