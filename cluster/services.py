@@ -14,6 +14,7 @@ from cluster.errors import NotFound
 from cluster.index import Index
 from cluster.reflector import Reflector
 from sharedvip.addresses import canonical
+from sharedvip.identity import is_label
 from sharedvip.model import GroupName, ServiceName, ServiceView
 from sharedvip.parse import ServiceObject, parse_service, static_address
 
@@ -29,9 +30,14 @@ _DECODER = msgspec.json.Decoder(ServiceObject)
 async def read_service(api: KubernetesApi, name: ServiceName, *, timeout_seconds: float = 5.0) -> ServiceView | None:
     """One Service as it is now; None where there is none.
 
+    Of a name that no Service can have, nobody is asked: ``web/x``, which a hand wrote into a ledger, is to the API
+    server the subresource ``x`` of ``web``, and its 403 would hold up the group for as long as the claim is there.
+
     Raises:
         ClusterError: The API server could not be asked.
     """
+    if not all(map(is_label, name)):
+        return None
     path = f"/api/v1/namespaces/{quote(name.namespace, safe='')}/services/{quote(name.name, safe='')}"
     try:
         return parse_service(_DECODER.decode(await api.request("GET", path, timeout_seconds=timeout_seconds)))

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
+from sharedvip.keys import MAX_KEY_LENGTH
 from sharedvip.model import Group, GroupName, Listener, Peer, ServiceView, SharedValues
 from sharedvip.parse import shared_values
 
@@ -104,12 +105,17 @@ def member_of(service: ServiceView | Peer) -> Member:
     return Member(name, service.uid)
 
 
-@lru_cache(maxsize=4096)
 def object_name(key: str) -> str:
     """The name of the group's ``SharedVIP``: the key where it may be a name, else a readable form and a hash.
 
     Two keys never share a name: a plain key has no dot, and 16 hexadecimal digits of SHA-256 tell the others apart.
     """
+    # What is too long for a key is asked for seldom, and may be 256 KiB long: not to be remembered 4,096 times.
+    return _object_name(key) if len(key) <= MAX_KEY_LENGTH else _object_name.__wrapped__(key)
+
+
+@lru_cache(maxsize=4096)
+def _object_name(key: str) -> str:
     if _PLAIN_KEY.fullmatch(key):
         return key
     readable = _NOT_IN_A_NAME.sub("-", key.lower()).strip("-")

@@ -12,6 +12,9 @@ from sharedvip import annotations
 from sharedvip.addresses import canonical
 from sharedvip.model import Listener, ServiceName, ServicePort, ServiceView, SharedValues
 
+_SHORT: Final = 64
+"""Protocol, name and target port together have 34 letters at most. Source: Kubernetes ``core/validation``."""
+
 
 def port_field(index: int) -> str:
     """Path of an entry of ``spec.ports``."""
@@ -157,7 +160,10 @@ def _parse_port(index: int, port: PortObject) -> ServicePort:
     number = port.get("port", 0)
     # Source: Kubernetes API: "If this is not specified, the value of the 'port' field is used".
     target = port.get("targetPort") or number
-    return _service_port(index, number, port.get("protocol") or "TCP", port.get("name") or "", target)
+    protocol, name = port.get("protocol") or "TCP", port.get("name") or ""
+    # When a Service is mutated, nobody has looked yet how long its texts are; of long ones none is remembered.
+    is_short = len(protocol) + len(name) + (len(target) if isinstance(target, str) else 0) <= _SHORT
+    return (_service_port if is_short else _service_port.__wrapped__)(index, number, protocol, name, target)
 
 
 @lru_cache(maxsize=4096)

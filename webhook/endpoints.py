@@ -5,7 +5,7 @@ Plain ASGI, because FastAPI's body handling halves the rate (measured, ``docs/ad
 | what comes | what is answered |
 |---|---|
 | a decision | 200 with an AdmissionReview |
-| no JSON, no review, another version | 400 |
+| no JSON, no review, another version, names that no Service can have | 400 |
 | a body beyond the limit | 413 |
 | another content type | 415 |
 | another method | 405, by the router |

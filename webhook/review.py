@@ -68,6 +68,13 @@ class ServiceDocument(msgspec.Struct, gc=False):
         )
 
     @property
+    def size(self) -> int:
+        """Bytes of all that is read of it."""
+        metadata = self.metadata
+        names = (metadata.name, metadata.namespace, metadata.uid, metadata.sharing_label or "")
+        return sum(map(len, (bytes(self.spec), bytes(self.status), bytes(metadata.annotations), *names)))
+
+    @property
     def digest(self) -> int:
         """Of all that is read of it; another Service may have the same, once in 2^64."""
         metadata = self.metadata
@@ -182,6 +189,7 @@ _SERVICE_REVIEW = msgspec.json.Decoder(_ServiceReview)
 _OTHER_REVIEW = msgspec.json.Decoder(_OtherReview)
 _SERVICE = msgspec.json.Decoder(ServiceObject | None)
 _ENCODER = msgspec.json.Encoder()
+_INT32: Final = 2**31 - 1
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -226,9 +234,14 @@ def parse_object(raw: ServiceDocument | msgspec.Raw | None, *, what: str) -> Ser
     if raw is None:
         return None
     try:
-        return raw.read() if isinstance(raw, ServiceDocument) else _SERVICE.decode(raw)
+        service = raw.read() if isinstance(raw, ServiceDocument) else _SERVICE.decode(raw)
     except _UNREADABLE as error:
         raise BadReviewError(f"{what} is not a Service: {error}") from error
+    for port in ((service or {}).get("spec", {}).get("ports")) or ():
+        if abs(port.get("port", 0)) > _INT32:
+            # The API server's own decoder of the ledger would give up, with a 500 that reads as if it were away.
+            raise BadReviewError(f"{what} is not a Service: a port must fit into 32 bits")
+    return service
 
 
 def render_review(response: AdmissionResponse) -> bytes:

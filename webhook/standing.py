@@ -14,6 +14,9 @@ from webhook.world import Asked, View, World
 
 LIMIT: Final = 4096
 """Services remembered, some 4 MB; the first remembered goes first."""
+LARGEST: Final = 16 * 1024
+"""Bytes of a Service whose answer is worth remembering: most have 2 KiB, and nobody's shall cost all others their
+place in memory."""
 
 
 class _Known(NamedTuple):
@@ -45,6 +48,8 @@ class StandingAnswers:
         if document is None or asked.candidate.sharing_key is None:
             return
         name = ServiceName(request.namespace, request.name)
+        if document.size + sum(map(len, name)) > LARGEST:
+            return
         self._known.pop(name, None)
         while len(self._known) >= LIMIT:
             del self._known[next(iter(self._known))]

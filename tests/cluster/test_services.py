@@ -3,7 +3,9 @@
 from collections.abc import Iterable
 from typing import Any
 
-from cluster.services import TOMBSTONE_SECONDS, ServiceCache
+import pytest
+
+from cluster.services import TOMBSTONE_SECONDS, ServiceCache, read_service
 from sharedvip.annotations import READY_CONDITION
 from sharedvip.model import GroupName, ServiceName, ServiceView
 from tests.builders import GROUP, KEY, NAMESPACE, service_object
@@ -144,5 +146,16 @@ def test_a_service_is_remembered_for_longer_than_the_grace_and_not_for_ever() ->
         await follow(cache.run, script)
 
         assert [cache.was_seen(f"uid-of-{name}") for name in "abc"] == [False, True, True]
+
+    in_no_time(story)
+
+
+@pytest.mark.parametrize("name", ["web/x", "..", "", "Web", "web?x=y"])
+def test_of_a_name_that_no_service_can_have_nobody_is_asked(name: str) -> None:
+    """The fuzzer's claim of ``web/../x`` was read as a subresource of ``web``: its 403 held up the whole group."""
+
+    async def story() -> None:
+        assert await read_service(ScriptedApi([]).api, ServiceName(NAMESPACE, name)) is None
+        assert await read_service(ScriptedApi([]).api, ServiceName(name, "web")) is None
 
     in_no_time(story)

@@ -196,6 +196,7 @@ def test_what_is_none_of_our_business_is_allowed_with_a_word(whole: Object, said
         pytest.param(encoded(review({"spec": {"ports": [{"port": "http"}]}})), id="a port that is a text"),
         pytest.param(encoded(review()).replace(b":80,", b":" + b"9" * 5000 + b","), id="a port of 5,000 digits"),
         pytest.param(encoded(review()).replace(b":80,", b":1e400,"), id="an infinite port"),
+        pytest.param(encoded(review()).replace(b":80,", b":2147483648,"), id="a port beyond 32 bits"),
         pytest.param(encoded(review(operation="UPDATE")), id="an update of nothing"),
     ],
 )

@@ -173,6 +173,17 @@ def test_the_first_remembered_goes_first(monkeypatch: pytest.MonkeyPatch) -> Non
     assert [desk.find(update(service)) is not None for service in services] == [False, True, True]
 
 
+def test_a_large_service_is_not_remembered() -> None:
+    """Its annotations may have 256 KiB, and 4,096 such answers would be a GiB."""
+    desk = Desk()
+    web = stored("web", "80/TCP", externalName="x" * standing.LARGEST)
+    desk.observe(web)
+
+    decided(desk, update(web))
+
+    assert desk.find(update(web)) is None
+
+
 def test_what_is_read_is_what_a_whole_decoding_reads() -> None:
     """Cut into pieces or decoded whole: the same view."""
     document = stored("web", "80/TCP", "53/UDP", loadBalancerIP="10.0.0.1", ipFamilies=["IPv4"])
