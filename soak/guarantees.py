@@ -14,9 +14,11 @@ from sharedvip.audit import find_conflicts, find_untruths
 from sharedvip.ledger import GRACE
 from soak import claims, living, serving, storms, updates
 from soak.arena import Arena
+from soak.fuzz import fuzz
 from soak.races import RACES, Race, run_race
 from soak.result import Result
 from soak.rig import Rig
+from soak.saturation import saturated
 
 FULL_ROUNDS: Final = 1000
 _LANES: Final = 4
@@ -149,6 +151,15 @@ async def _living(trial: Trial) -> None:
     await living.live(trial.rig, town, services=trial.rounds * _SERVICES_A_ROUND)
 
 
+async def _fuzz(trial: Trial) -> None:
+    arenas = [await trial.arena("fuzz") for _ in range(2)]
+    await fuzz(trial.rig, [arena.namespace for arena in arenas], rounds=trial.rounds, result=trial.result)
+
+
+async def _saturated(trial: Trial) -> None:
+    await saturated(trial.rig, await trial.arena("saturated"), rounds=trial.rounds, result=trial.result)
+
+
 def _clear(rig: Rig, namespace: str) -> None:
     rig.cluster.run_kubectl("delete", "svc", "-n", namespace, "--all")
 
@@ -184,6 +195,12 @@ GUARANTEES: Final = (
     Guarantee("refused-later", "a quota refuses what we admitted; another asks for the port", _refused_later),
     Guarantee("updates", "what users' tools do every day, with the verdict it must have", _updates),
     Guarantee("privacy", "asking for an address that another namespace holds", _privacy),
+    Guarantee("fuzz", "100 requests that no API server sends, and now and then one that is never finished", _fuzz),
+    Guarantee(
+        "saturated-api-server",
+        "two members that fit and one that does not, while 900 slow writes and reads of others fill the API server",
+        _saturated,
+    ),
     Guarantee("living-cluster", "installed over Services that are there, some in conflict; away, and back", _living),
     Guarantee(
         "rolling-restart",
