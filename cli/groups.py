@@ -13,17 +13,21 @@ from urllib.parse import quote
 
 import msgspec
 
+from cli.backends import Behind, EndpointLine, behind
 from cli.kubeconfig import usual_kubeconfig
 from cluster.api import KubernetesApi
-from cluster.errors import ClusterError, NotFound
+from cluster.endpoint_slices import RawSlice, parse_slice
+from cluster.errors import ClusterError, Forbidden, NotFound
 from cluster.metadata import PAGE, ObjectMeta
 from sharedvip.annotations import READY_CONDITION, SHARED_VIP
-from sharedvip.model import GroupName
+from sharedvip.model import GroupName, Listener, ServiceName
+from sharedvip.parse import ServiceObject, parse_service
 
 USER_AGENT: Final = "sharedvip-groups"
 CONFLICT: Final = "Conflict"
 """The reconciler's reason for who is not let in; ``reconciler.group_pass`` itself would load avisdk."""
 
+SHOWN_ENDPOINTS: Final = 10
 _PAGE_SIZE: Final = 500
 _OWN_CONDITION: Final = "Ready"
 
@@ -45,6 +49,8 @@ class ListenerLine(msgspec.Struct, frozen=True, rename="camel"):
     service: str
     servers: int | None = None
     ready_servers: int | None = None
+    endpoints: tuple[EndpointLine, ...] | None = None
+    """What is behind it by the EndpointSlices; None where they may not be read."""
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -153,21 +159,40 @@ async def read(api: KubernetesApi, namespace: str) -> tuple[GroupTree, ...]:
         ClusterError: As ``show``.
     """
     scope = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
+    services = await _list(api, f"/api/v1{scope}/services", msgspec.Raw)
     try:
         shared_vips = await _list(api, f"/apis/sharedvip.dev/v1alpha1{scope}/sharedvips", SharedVip)
     except NotFound as error:
         raise ClusterError("there is no kind SharedVIP in this cluster: sharedvip is not installed") from error
-    return trees(shared_vips, await _list(api, f"/api/v1{scope}/services", Service))
+    return trees(
+        shared_vips,
+        [msgspec.json.decode(service, type=Service) for service in services],
+        await _behind(api, scope, services),
+    )
 
 
-def trees(shared_vips: Iterable[SharedVip], services: Iterable[Service]) -> tuple[GroupTree, ...]:
+async def _behind(api: KubernetesApi, scope: str, services: Iterable[msgspec.Raw]) -> Behind | None:
+    """What is behind the Services that share; None for who may not read it."""
+    try:
+        slices = await _list(api, f"/apis/discovery.k8s.io/v1{scope}/endpointslices", RawSlice)
+    except Forbidden:
+        return None
+    views = (parse_service(msgspec.json.decode(service, type=ServiceObject)) for service in services)
+    return behind((view for view in views if view.is_member), filter(None, map(parse_slice, slices)))
+
+
+def trees(
+    shared_vips: Iterable[SharedVip], services: Iterable[Service], behind_them: Behind | None = None
+) -> tuple[GroupTree, ...]:
     """The groups, sorted by namespace and key; also those that only Services ask for."""
     ledgers = {GroupName(each.metadata.namespace, each.spec.key): each for each in shared_vips}
     askers: dict[GroupName, list[Service]] = {}
     for service in services:
         if (key := (service.metadata.annotations or {}).get(SHARED_VIP)) is not None and _may_join(service):
             askers.setdefault(GroupName(service.metadata.namespace, key), []).append(service)
-    return tuple(_tree(name, ledgers.get(name), askers.get(name, ())) for name in sorted({*ledgers, *askers}))
+    return tuple(
+        _tree(name, ledgers.get(name), askers.get(name, ()), behind_them) for name in sorted({*ledgers, *askers})
+    )
 
 
 def render(groups: Sequence[GroupTree]) -> str:
@@ -180,7 +205,9 @@ def _may_join(service: Service) -> bool:
     return service.spec.type == "LoadBalancer" and not service.metadata.deletion_timestamp
 
 
-def _tree(name: GroupName, ledger: SharedVip | None, askers: Iterable[Service]) -> GroupTree:
+def _tree(
+    name: GroupName, ledger: SharedVip | None, askers: Iterable[Service], behind_them: Behind | None
+) -> GroupTree:
     status = ledger.status if ledger else _Status()
     verdict = _condition(status.conditions, _OWN_CONDITION) or Condition(_OWN_CONDITION)
     members = {(claim.service, claim.uid) for claim in _claims(ledger)}
@@ -196,7 +223,7 @@ def _tree(name: GroupName, ledger: SharedVip | None, askers: Iterable[Service]) 
         is_ready=verdict.status == "True",
         reason=verdict.reason,
         message=verdict.message,
-        listeners=tuple(_listeners(ledger, status)),
+        listeners=tuple(_with_endpoints(name, line, behind_them) for line in _listeners(ledger, status)),
         refused=tuple(Refused(each, said.reason, said.message) for each, said in conditions.items() if said),
         waiting=tuple(each for each, said in conditions.items() if said is None),
     )
@@ -223,21 +250,39 @@ def _listeners(ledger: SharedVip | None, status: _Status) -> Iterator[ListenerLi
         yield served.get(place) or claimed[place]
 
 
+def _with_endpoints(name: GroupName, line: ListenerLine, behind_them: Behind | None) -> ListenerLine:
+    if behind_them is None:
+        return line
+    place = ServiceName(name.namespace, line.service), Listener(line.port, line.protocol)
+    return msgspec.structs.replace(line, endpoints=behind_them.get(place, ()))
+
+
 def _condition(conditions: Iterable[Condition] | None, kind: str) -> Condition | None:
     return next((one for one in conditions or () if one.type == kind), None)
 
 
 def _lines(group: GroupTree) -> Iterator[str]:
     yield f"{group.vip or '(no VIP)'}  {_plain(group.namespace)}/{_plain(group.key)}  {_verdict(group)}"
+    refused = (f"refused: {_plain(one.service)}  {_plain(one.reason)}: {_plain(one.message)}" for one in group.refused)
+    waiting = (f"waiting: {_plain(name)}  nobody has judged it yet; its Events may tell more" for name in group.waiting)
     branches = [
-        *(_branch(listener) for listener in group.listeners),
-        *(f"refused: {_plain(one.service)}  {_plain(one.reason)}: {_plain(one.message)}" for one in group.refused),
-        *(f"waiting: {_plain(name)}  nobody has judged it yet; its Events may tell more" for name in group.waiting),
+        *((_branch(listener), tuple(_leaves(listener))) for listener in group.listeners),
+        *((line, ()) for line in (*refused, *waiting)),
     ]
-    for branch in branches[:-1]:
-        yield f"├── {branch}"
-    if branches:
-        yield f"└── {branches[-1]}"
+    for number, (branch, leaves) in enumerate(branches, start=1):
+        is_last = number == len(branches)
+        yield f"{'└' if is_last else '├'}── {branch}"
+        for index, leaf in enumerate(leaves, start=1):
+            yield f"{' ' if is_last else '│'}   {'└' if index == len(leaves) else '├'}── {leaf}"
+
+
+def _leaves(listener: ListenerLine) -> Iterator[str]:
+    endpoints = listener.endpoints or ()
+    for one in endpoints[:SHOWN_ENDPOINTS]:
+        node = f"  on {_plain(one.node)}" if one.node else ""
+        yield f"{one.place}  {'ready' if one.is_ready else 'not ready'}{node}"
+    if len(endpoints) > SHOWN_ENDPOINTS:
+        yield f"and {len(endpoints) - SHOWN_ENDPOINTS} more; -o json lists all"
 
 
 def _verdict(group: GroupTree) -> str:

@@ -63,7 +63,9 @@ class _Port(msgspec.Struct):
     protocol: str | None = None
 
 
-class _Slice(msgspec.Struct, rename="camel"):
+class RawSlice(msgspec.Struct, rename="camel"):
+    """A slice as the API server sends it, as far as it is read."""
+
     metadata: ObjectMeta
     address_type: str = ""
     endpoints: list[_Endpoint] | None = None
@@ -75,7 +77,7 @@ class EndpointSliceCache:
 
     def __init__(self, api: KubernetesApi, *, on_change: Callable[[ServiceName], None]) -> None:
         """Read nothing before ``run``; ``on_change`` is told the Service whose endpoints moved."""
-        self.reflector = Reflector(api, PATH, raw=_Slice, select=_select, on_change=self._on_change)
+        self.reflector = Reflector(api, PATH, raw=RawSlice, select=parse_slice, on_change=self._on_change)
         self._tell = on_change
         self._by_service: Index[ServiceName, str, EndpointSlice] = Index()
 
@@ -96,7 +98,8 @@ class EndpointSliceCache:
             self._tell(service)
 
 
-def _select(raw: _Slice) -> EndpointSlice | None:
+def parse_slice(raw: RawSlice) -> EndpointSlice | None:
+    """The slice; None where it is no Service's."""
     service = (raw.metadata.labels or {}).get(SERVICE_LABEL)
     if not service:
         return None

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import cli.groups
+from cli.backends import EndpointLine
 from cli.groups import GroupTree, Service, SharedVip, render, trees
 from cli.main import app
 from cluster import service_status
@@ -29,6 +30,19 @@ CRD = Path(__file__).parents[2] / "deploy/10-customresourcedefinition.yaml"
 RUNNER = CliRunner()
 
 Object = dict[str, Any]
+
+
+SLICE: Object = {
+    "apiVersion": "discovery.k8s.io/v1",
+    "kind": "EndpointSlice",
+    "metadata": {"name": "web-1", "labels": {"kubernetes.io/service-name": "web"}},
+    "addressType": "IPv4",
+    "ports": [{"name": "tcp-80", "port": 8080, "protocol": "TCP"}],
+    "endpoints": [
+        {"addresses": ["10.244.0.1"]},
+        {"addresses": ["10.244.0.2"], "conditions": {"ready": False}},
+    ],
+}
 
 
 def shared_vip(*claims: str, key: str = KEY, **status: object) -> SharedVip:
@@ -81,6 +95,26 @@ def test_the_whole_tree() -> None:
         "├── refused: late  Conflict: port 80/TCP is taken; and more [duplicate-port]",
         "└── waiting: zoe  nobody has judged it yet; its Events may tell more",
     ]
+
+
+def test_the_endpoints_behind_a_listener_are_its_leaves() -> None:
+    """Ten of them in text, with their nodes; a listener without any has no leaves."""
+    found = [EndpointLine(f"10.0.1.{number}", 8080, is_ready=number != 2, node="node-1") for number in range(1, 13)]
+    (group,) = trees(
+        (shared_vip("80/TCP web", "443/TCP api", listeners=[SERVED]),),
+        (),
+        {(ServiceName("default", "web"), Listener(80, "TCP")): tuple(found)},
+    )
+
+    lines = render([group]).splitlines()
+
+    assert lines[1:4] == [
+        "├── 80/TCP -> web  2 of 3 servers ready",
+        "│   ├── 10.0.1.1:8080  ready  on node-1",
+        "│   ├── 10.0.1.2:8080  not ready  on node-1",
+    ]
+    assert lines[-2:] == ["│   └── and 2 more; -o json lists all", "└── 443/TCP -> api  claimed, not served"]
+    assert EndpointLine("2001:db8::1", 80, is_ready=True).place == "[2001:db8::1]:80"
 
 
 def test_guard_mode_shows_claims_without_a_status() -> None:
@@ -188,6 +222,7 @@ def test_a_real_group(cluster: LocalCluster, namespace: str) -> None:
     cluster.run_kubectl("wait", "--for=condition=Established", "crd/sharedvips.sharedvip.dev")
     for service in (service_object("web", namespace=namespace), service_object("late", namespace=namespace)):
         cluster.run_kubectl("apply", "-f", "-", input=json.dumps(service))
+    cluster.run_kubectl("apply", "-n", namespace, "-f", "-", input=json.dumps(SLICE))
     asyncio.run(tell_statuses(cluster, namespace))
 
     words = ["groups", "-n", namespace, f"--kubeconfig={cluster.kubeconfig}"]
@@ -196,11 +231,18 @@ def test_a_real_group(cluster: LocalCluster, namespace: str) -> None:
     assert text.output.splitlines() == [
         f"10.9.8.7  {namespace}/{KEY}  Programmed",
         "├── 80/TCP -> web  1 of 2 servers ready",
+        "│   ├── 10.244.0.1:8080  ready",
+        "│   └── 10.244.0.2:8080  not ready",
         "└── refused: late  Conflict: 80/TCP is taken",
     ]
     (group,) = json.loads(structured.output)
     assert (text.exit_code, structured.exit_code) == (0, 0)
-    assert group["listeners"] == [{"port": 80, "protocol": "TCP", "service": "web", "servers": 2, "readyServers": 1}]
+    (listener,) = group["listeners"]
+    assert listener.pop("endpoints") == [
+        {"address": "10.244.0.1", "port": 8080, "isReady": True, "node": ""},
+        {"address": "10.244.0.2", "port": 8080, "isReady": False, "node": ""},
+    ]
+    assert listener == {"port": 80, "protocol": "TCP", "service": "web", "servers": 2, "readyServers": 1}
     assert group["refused"] == [{"service": "late", "reason": "Conflict", "message": "80/TCP is taken"}]
 
 
