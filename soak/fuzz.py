@@ -31,10 +31,11 @@ HEAVY_ONE_IN: Final = 1000
 HALF_OPEN_ONE_IN: Final = 1000
 FULL_CASES: Final = 10_000
 """From so many on memory is judged, and nobody minds to wait a minute."""
-WARM_SHARE: Final = 0.2
-"""Then every cache of bounded size is full, and the allocator has what it needs: 20,000 of 100,000."""
-GROWTH_LIMIT_MIB: Final = 10.0
-"""From then on to the end. A leak of 150 bytes a request would show."""
+WARM_SHARE: Final = 0.5
+"""Then memory is judged. Every cache is bounded, but 4,096 different ports take their time: after 60,000 cases that one
+was full by two thirds, and the allocator has met its largest bodies long before."""
+GROWTH_LIMIT_MIB: Final = 8.0
+"""From then on to the end: a leak of 170 bytes a request would show."""
 _SHOWN_BODY: Final = 300
 _SAMPLES: Final = 50
 _DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -146,7 +147,7 @@ class Fuzzing:
         self.result.counts["MiB resident"] = round(size)
         self.result.counts["MiB grown"] = round(grown)
         is_full = self.count >= FULL_CASES
-        self.result.expect(not is_full or grown < GROWTH_LIMIT_MIB, f"it grew by {grown:.1f} MiB to {size:.0f} MiB")
+        self.result.expect(not is_full or grown < GROWTH_LIMIT_MIB, f"it grew by {grown:.1f} MiB: {self.sizes}")
 
     @property
     def growth_mib(self) -> float:
