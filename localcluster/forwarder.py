@@ -120,8 +120,10 @@ class Forwarder:
         self._turn += 1
         for offset in range(len(backends)):
             host, port = backends[(self._turn + offset) % len(backends)]
+            # Not ``wait_for``: Python 3.11's swallows a cancellation that comes as it is done, and our end never came.
             with contextlib.suppress(OSError, TimeoutError):
-                return await asyncio.wait_for(asyncio.open_connection(host, port), CONNECT_TIMEOUT_SECONDS)
+                async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
+                    return await asyncio.open_connection(host, port)
         return None
 
 
