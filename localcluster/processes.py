@@ -80,7 +80,7 @@ class ChildProcesses:
     @property
     def pids(self) -> dict[str, int]:
         """The process id of every child started and not stopped, in the order of their start."""
-        return {name: child.pid for name, child in self._children.items()}
+        return {name: child.pid for name, child in list(self._children.items())}
 
     def start(
         self, name: str, argv: Sequence[str], *, environment: Mapping[str, str], folder: Path | None = None
@@ -103,14 +103,14 @@ class ChildProcesses:
             )
         self._children[name] = child
 
-    def check(self) -> None:
-        """Return if every child still runs.
+    def check(self, *names: str) -> None:
+        """Return if every child still runs, or each of these.
 
         Raises:
             ProcessDied: One has ended.
         """
         for name, child in list(self._children.items()):
-            code = child.poll()
+            code = child.poll() if not names or name in names else None
             if code is not None:
                 raise ProcessDied(name=name, code=code, tail=self.log_tail(name))
 

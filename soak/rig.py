@@ -1,13 +1,17 @@
 """What a guarantee is tried on: control plane, three webhook replicas, the janitor; it judges nothing."""
 
 import asyncio
+import threading
 from collections.abc import Callable
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 from cli.demo.install import NAMESPACE
 from cli.demo.stage import RECONCILER, Replica, Stage
 
 REPLICAS: Final = 3
+LOOK_SECONDS: Final = 0.5
+"""How often the rig looks whether the janitor has ended."""
 
 
 class Rig(Stage):
@@ -16,6 +20,28 @@ class Rig(Stage):
     def __init__(self, *, progress: Callable[[str], None]) -> None:
         """``progress`` gets a line for each thing that takes a while."""
         super().__init__(webhooks=REPLICAS, progress=progress)
+        self._turn = threading.RLock()
+        self._ending = threading.Event()
+        self._kubelet = threading.Thread(target=self._tend, name="kubelet")
+
+    def __enter__(self) -> Self:
+        """Start everything, or nothing; from here on a janitor that ends by itself is followed by another."""
+        super().__enter__()
+        self._kubelet.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End everything."""
+        self._ending.set()
+        self._kubelet.join()
+        super().__exit__(kind, error, traceback)
+
+    def stop(self, name: str, *, kill: bool = False) -> None:
+        """End one of our processes, by SIGTERM or SIGKILL, until somebody starts it again."""
+        with self._turn:
+            super().stop(name, kill=kill)
 
     def start_reconciler(self) -> None:
         """Start the janitor, without waiting for it."""
@@ -34,16 +60,20 @@ class Rig(Stage):
 
     async def restart_api_server(self, *, kill: bool) -> None:
         """End the API server; returns when its successor is ready."""
-        await asyncio.to_thread(self._restart_api_server, kill=kill)
+        await asyncio.to_thread(self.cluster.restart_apiserver, kill=kill)
 
     def _restart_replica(self, replica: Replica) -> None:
         self.stop(replica.name, kill=True)
         self.start_webhook(replica)
         self.wait_ready(replica.name, replica.health_port)
 
-    def _restart_api_server(self, *, kill: bool) -> None:
-        self.cluster.restart_apiserver(kill=kill)
-        # Without an API server the Lease is lost, and the process ends: here nobody else starts a new one.
-        if self._children.wait(RECONCILER, timeout_seconds=0.0) is not None:
-            self.stop(RECONCILER, kill=True)
-            self.start_reconciler()
+    def _tend(self) -> None:
+        """As the kubelet does: a janitor that could not renew its Lease ends, and its successor begins anew."""
+        while not self._ending.wait(LOOK_SECONDS):
+            with self._turn:
+                if (
+                    RECONCILER in self._children.pids
+                    and self._children.wait(RECONCILER, timeout_seconds=0.0) is not None
+                ):
+                    self.stop(RECONCILER, kill=True)
+                    self.start_reconciler()

@@ -198,14 +198,14 @@ class Stage:
         """Return when a program of ours says that it is ready.
 
         Raises:
-            ProcessDied: One of ours has ended.
+            ProcessDied: It has ended.
             DeadlinePassed: It did not say so within a minute.
         """
         wait_until(
             lambda: is_ready(health_port),
             what=f"{name} is ready",
             deadline_seconds=START_SECONDS,
-            meanwhile=self._children.check,
+            meanwhile=lambda: self._children.check(name),
         )
 
     def log_tail(self, name: str) -> str:

@@ -3,7 +3,7 @@
 import socket
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Final
 
 import pytest
@@ -114,6 +114,16 @@ def test_its_end_closes_open_connections_and_the_port() -> None:
             assert has_ended(client)
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(address, timeout=TIMEOUT_SECONDS)
+
+
+@pytest.mark.timeout(60)
+def test_its_end_comes_also_amid_connections_that_are_just_made() -> None:
+    """With ``asyncio.wait_for`` of Python 3.11 the first of these rounds hung for ever."""
+    with socket.create_server((LOOPBACK, 0), backlog=256) as backend:
+        for _ in range(20):
+            with ExitStack() as clients, Forwarder([backend.getsockname()]) as forwarder:
+                for _ in range(8):
+                    clients.enter_context(socket.create_connection(forwarder.address, timeout=TIMEOUT_SECONDS))
 
 
 def test_without_its_context_it_has_no_address() -> None:

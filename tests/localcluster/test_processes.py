@@ -40,6 +40,17 @@ def test_an_early_death_is_told_with_the_logs_end(children: ChildProcesses) -> N
     assert died.value.tail.splitlines()[-1] == "line 30"
 
 
+def test_who_waits_for_one_child_does_not_hear_of_another(children: ChildProcesses) -> None:
+    """What somebody else ends and starts again meanwhile is not its concern."""
+    start_shell(children, "ended", "exit 3")
+    start_shell(children, "running", "sleep 60")
+    children.wait("ended", timeout_seconds=20)
+
+    children.check("running")
+    with pytest.raises(ProcessDied):
+        children.check("running", "ended")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing stands between, and start itself raises")
 def test_a_program_that_is_not_there_is_a_death(children: ChildProcesses) -> None:
     """A missing binary reads like any other early end."""
