@@ -12,8 +12,6 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 import uvloop
-from rich.console import Console
-from rich.markup import escape
 
 from cli.logs import LogFormat, configure
 from cli.settings import SettingsError, load
@@ -244,7 +242,7 @@ def _settings(kind: type[Any], prefix: str, flags: dict[str, Any], config: Path 
         return load(kind, prefix=prefix, flags=flags, file=config)
     except SettingsError as error:
         for problem in error.problems:
-            Console(stderr=True).print(f"[red]wrong setting[/red] {escape(problem)}", soft_wrap=True, highlight=False)
+            typer.echo(f"{typer.style('wrong setting', fg='red')} {problem}", err=True)
         raise typer.Exit(_WRONG_SETTINGS) from None
 
 
@@ -262,5 +260,5 @@ def _run(program: Coroutine[Any, Any, int]) -> None:
 
 
 def _fail(problem: str) -> None:
-    Console(stderr=True).print(f"[red]sharedvip:[/red] {escape(problem)}", soft_wrap=True, highlight=False)
+    typer.echo(f"{typer.style('sharedvip:', fg='red')} {problem}", err=True)
     raise typer.Exit(1)

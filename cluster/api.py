@@ -16,11 +16,9 @@ from pathlib import Path
 from typing import Any, Self, cast
 
 import aiohttp
-from kubernetes.aio import config
-from kubernetes.aio.client import Configuration
-from kubernetes.aio.client.rest import RESTClientObject
 
 from cluster import metrics
+from cluster.asyncio_client import Configuration, RESTClientObject, config
 from cluster.errors import ClusterError, Unreachable, parse_error
 
 CONNECT_SECONDS = 5.0

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
+from sys import intern
 from typing import Final
 
 import msgspec
@@ -105,8 +107,9 @@ def parse_shared_vip(raw: RawSharedVip) -> Ledger:
     """What a ``SharedVIP`` says."""
     metadata, spec = raw.metadata, raw.spec
     return Ledger(
-        name=GroupName(metadata.namespace, spec.key),
-        shared=SharedValues(
+        # Interned is what many have in common, with the Services too: see ``parse_service``.
+        name=GroupName(intern(metadata.namespace), intern(spec.key)),
+        shared=_shared_values(
             spec.static_address, spec.load_balancer_class, spec.infra_setting, spec.l4_rule, spec.intended_address
         ),
         claims=tuple(sorted(_parse_claim(claim) for claim in spec.claims or ())),
@@ -116,6 +119,11 @@ def parse_shared_vip(raw: RawSharedVip) -> Ledger:
         is_deleting=bool(metadata.deletion_timestamp),
         has_finalizer=FINALIZER in (metadata.finalizers or ()),
     )
+
+
+_shared_values: Final = lru_cache(maxsize=1024)(SharedValues)
+_listener: Final = lru_cache(maxsize=4096)(Listener)
+"""The schema bounds what goes into either, and so what is remembered."""
 
 
 def render_claims(name: GroupName, *, shared: SharedValues, claims: Iterable[Claim]) -> dict[str, object]:
@@ -187,7 +195,7 @@ def ghosts(raw: RawSharedVip) -> frozenset[str]:
 def _parse_claim(claim: _Claim) -> Claim:
     claimed_at, heading = datetime.fromisoformat(claim.claimed_at), claim.heading
     where = Heading(heading.address, datetime.fromisoformat(heading.since)) if heading else None
-    return Claim(Listener(claim.port, claim.protocol), claim.service, claim.uid, claimed_at, where)
+    return Claim(_listener(claim.port, claim.protocol), claim.service, claim.uid, claimed_at, where)
 
 
 def _render_claim(claim: Claim) -> dict[str, object]:

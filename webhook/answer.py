@@ -39,6 +39,11 @@ class Answer:
     """Key and listeners that the ledger holds because of this request; "": it holds nothing new."""
 
     @property
+    def is_plain(self) -> bool:
+        """Whether it says yes and nothing more."""
+        return self.verdict is Verdict.ALLOWED and not (self.warnings or self.inheritance or self.claimed)
+
+    @property
     def has_claimed(self) -> bool:
         """Whether the ledger holds what was asked for, because of this request."""
         return bool(self.claimed)

@@ -2,6 +2,7 @@
 
 uvicorn alone waits for ever, and keeps whatever comes: a few thousand callers that open a connection and say nothing
 would take every file descriptor, and one header without an end all memory. The fuzzer of ``make soak`` found both.
+It also writes an answer in two pieces, each with a TLS record, a packet and a wake-up of its own.
 """
 
 import asyncio
@@ -11,6 +12,45 @@ from typing import Any, Final
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _TOO_LARGE: Final = b"the request's head is too large\n"
+
+
+_HEAD: Final = b"HTTP/1.1 "
+_CONTINUE: Final = b"HTTP/1.1 100 "
+"""No head of an answer: whoever asked for it sends no body before."""
+
+
+class WholeAnswers(asyncio.Transport):
+    """A connection's other end for uvicorn: keeps the head of an answer until its first piece of body goes with it."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        """Write to that one."""
+        super().__init__()
+        self._transport: Final = transport
+        self._head = b""
+        self.abort = transport.abort
+        self.is_closing = transport.is_closing
+        self.get_extra_info = transport.get_extra_info
+        self.set_protocol = transport.set_protocol
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Now, or with what comes next."""
+        if self._head:
+            self._transport.write(b"".join((self._head, data)))
+            self._head = b""
+        elif bytes(data[: len(_HEAD)]) == _HEAD and bytes(data[: len(_CONTINUE)]) != _CONTINUE:
+            self._head = bytes(data)
+        else:
+            self._transport.write(data)
+
+    def flush(self) -> None:
+        """Write a head that nothing follows."""
+        if self._head:
+            self.write(b"")
+
+    def close(self) -> None:
+        """Close it, after what was kept."""
+        self.flush()
+        self._transport.close()
 
 
 class PromptProtocol(HttpToolsProtocol):
@@ -25,12 +65,15 @@ class PromptProtocol(HttpToolsProtocol):
         """As uvicorn makes it."""
         super().__init__(*words, **named)
         self._patience: asyncio.TimerHandle | None = None
+        """Runs only while something is owed. For whoever waits between two requests uvicorn has a timer of its own, and
+        a request that comes whole, as the API server's do, needs none: one timer for each would cost 5 us."""
         self._head_bytes: int | None = None
         """Of the head that is coming; None: none is."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Wait as long as between two requests: an API server may open a connection before it needs one."""
         super().connection_made(transport)
+        self.transport = self._whole = WholeAnswers(transport)
         self._wait(self.timeout_keep_alive)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -39,19 +82,23 @@ class PromptProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Pass it on, and count what belongs to no whole head."""
+        """Pass it on, and see whether more is owed."""
         super().data_received(data)
-        if self._head_bytes is None:
-            return
-        self._head_bytes += len(data)
-        if self._head_bytes > self.head_limit_bytes and not self.transport.is_closing():
-            self._refuse()
+        if self._head_bytes is not None:
+            self._head_bytes += len(data)
+            if self._patience is None:
+                self._wait(self.head_seconds)
+            if self._head_bytes > self.head_limit_bytes and not self.transport.is_closing():
+                self._refuse()
+        elif self._patience is None and (not self.cycle or self.cycle.response_complete):
+            # Something that begins no request, as empty lines: it has stopped uvicorn's timer all the same.
+            self._wait(self.head_seconds)
 
     def on_message_begin(self) -> None:
         """The first byte of a head."""
         super().on_message_begin()
         self._head_bytes = 0
-        self._wait(self.head_seconds)
+        self._stop_waiting()
 
     def on_headers_complete(self) -> None:
         """From here on the request has its own deadline."""
@@ -60,10 +107,11 @@ class PromptProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_response_complete(self) -> None:
-        """Wait for the next request; for the rest of one that is answered already, not so long."""
+        """Wait for the rest of a request that is answered already; for the next one, uvicorn does."""
+        self._whole.flush()
         super().on_response_complete()
-        if self.cycle.response_complete and not self.transport.is_closing():
-            self._wait(self.head_seconds if self.cycle.more_body else self.timeout_keep_alive)
+        if self.cycle.more_body and self.cycle.response_complete and not self.transport.is_closing():
+            self._wait(self.head_seconds)
 
     def _wait(self, seconds: float) -> None:
         self._stop_waiting()

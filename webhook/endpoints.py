@@ -20,15 +20,15 @@ from http import HTTPStatus
 from typing import Final
 
 import structlog
-from prometheus_client import Counter
 from starlette.types import Message, Receive, Scope, Send
 
 from cluster.errors import ApiError, ClusterError, TooManyRequests
 from webhook import metrics
 from webhook.admission import Admission, parse_asked
-from webhook.answer import Answer, Verdict, render
+from webhook.answer import Answer, render
 from webhook.deadline import deadline_seconds, within
-from webhook.review import AdmissionRequest, BadReviewError, parse_review, render_review
+from webhook.reports import Reports
+from webhook.review import AdmissionRequest, BadReviewError, parse_review, render_allowed, render_review
 from webhook.settings import WebhookSettings
 from webhook.standing import StandingAnswers
 from webhook.world import PATIENCE_SECONDS, Asked
@@ -39,7 +39,6 @@ PATIENCE: Final = 0.5
 _JSON: Final = b"application/json"
 _TEXT: Final = b"text/plain; charset=utf-8"
 _BUG: Final = b"the webhook failed; its log says where\n"
-_OPERATIONS: Final = frozenset({"CREATE", "UPDATE", "DELETE", "CONNECT"})
 
 
 class ProblemError(Exception):
@@ -74,10 +73,8 @@ class AdmissionEndpoint:
         self._admission = admission
         self._settings = settings
         self._standing = standing
-        # Bound and looked up once: they would cost more than the decision.
         self._log = structlog.get_logger().bind(webhook=webhook)
-        self._seconds = metrics.SECONDS.labels(webhook)
-        self._requests: dict[tuple[str, Verdict], Counter] = {}
+        self._reports = Reports(webhook)
         self.in_flight = 0
         """Requests being decided."""
         self.is_leaving = False
@@ -136,8 +133,8 @@ class AdmissionEndpoint:
             answer = self._recall(request) or await self._decided(request, patience_seconds=patience_seconds)
         except BadReviewError as error:
             raise ProblemError(HTTPStatus.BAD_REQUEST, "bad-review", str(error)) from error
-        self._report(request, answer, time.perf_counter() - begun)
-        return render_review(render(answer, request))
+        self._reports.add(request, answer, seconds=time.perf_counter() - begun)
+        return render_allowed(request.uid) if answer.is_plain else render_review(render(answer, request))
 
     def _recall(self, request: AdmissionRequest) -> Answer | None:
         return self._standing.find(request) if self._standing is not None and self._admission.is_ready else None
@@ -159,33 +156,6 @@ class AdmissionEndpoint:
             return await self._decide(asked)
         except ClusterError as error:
             raise _undecided(error) from error
-
-    def _report(self, request: AdmissionRequest, answer: Answer, seconds: float) -> None:
-        """Count and log the decision: what was decided about whom, never what the object holds."""
-        operation = request.operation if request.operation in _OPERATIONS else "other"
-        self._counter(operation, answer.verdict).inc()
-        self._seconds.observe(seconds)
-        for denial in answer.denials:
-            metrics.REFUSALS.labels(denial.rule).inc()
-        self._log.info(
-            "admission.decided",
-            verdict=answer.verdict,
-            operation=operation,
-            namespace=request.namespace,
-            name=request.name,
-            rules=",".join(answer.rules) if answer.denials else "",
-            claimed=answer.claimed,
-            dry_run=bool(request.dry_run),
-            milliseconds=round(seconds * 1000, 2),
-            uid=request.uid,
-        )
-
-    def _counter(self, operation: str, verdict: Verdict) -> Counter:
-        counter = self._requests.get((operation, verdict))
-        if counter is None:
-            counter = metrics.REQUESTS.labels(self.webhook, operation, verdict.value)
-            self._requests[operation, verdict] = counter
-        return counter
 
 
 def _content(scope: Scope) -> tuple[bytes, bytes]:

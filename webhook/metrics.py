@@ -1,8 +1,35 @@
 """What Prometheus sees of admission; it never decides anything."""
 
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, Protocol
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, Metric
+from prometheus_client.registry import Collector
+
+
+class Late(Protocol):
+    """Whoever counts a moment after the event."""
+
+    def catch_up(self) -> None:
+        """Count all that has happened."""
+
+
+class _Latecomers(Collector):
+    """Has no metrics of its own. The registry asks in the order of registration: the first lets the others be right."""
+
+    def collect(self) -> Iterable[Metric]:
+        catch_up()
+        return ()
+
+
+def catch_up() -> None:
+    """Have everybody count what has happened."""
+    for late in LATE:
+        late.catch_up()
+
+
+LATE: Final[list[Late]] = []
+REGISTRY.register(_Latecomers())
 
 REQUESTS: Final = Counter(
     "sharedvip_admission_requests_total",

@@ -244,6 +244,14 @@ def parse_object(raw: ServiceDocument | msgspec.Raw | None, *, what: str) -> Ser
     return service
 
 
+_BEFORE_UID, _AFTER_UID = _ENCODER.encode(_Reply(API_VERSION, KIND, AdmissionResponse("", allowed=True))).split(b'""')
+
+
+def render_allowed(uid: str) -> bytes:
+    """The body of the reply that says yes and nothing more, as most do."""
+    return b"".join((_BEFORE_UID, _ENCODER.encode(uid), _AFTER_UID))
+
+
 def render_review(response: AdmissionResponse) -> bytes:
     """The body of the reply."""
     return _ENCODER.encode(_Reply(API_VERSION, KIND, response))

@@ -7,10 +7,10 @@ objects of the request byte by byte, and only the warnings are remembered, until
 
 from typing import Final, NamedTuple
 
-from sharedvip.model import ServiceName
+from sharedvip.model import GroupName, ServiceName
 from webhook.answer import Answer
 from webhook.review import AdmissionRequest, ServiceDocument, ServiceRequest
-from webhook.world import Asked, View, World
+from webhook.world import Asked, View, World, asked_addresses
 
 LIMIT: Final = 4096
 """Services remembered, some 4 MB; the first remembered goes first."""
@@ -21,7 +21,8 @@ place in memory."""
 
 class _Known(NamedTuple):
     digest: int
-    asked: Asked
+    group: GroupName
+    addresses: tuple[str, str]
     view: View
     answer: Answer
 
@@ -40,7 +41,7 @@ class StandingAnswers:
         known = self._known.get(ServiceName(request.namespace, request.name)) if document is not None else None
         if known is None or document is None or known.digest != document.digest:
             return None
-        return known.answer if self._world.cached(known.asked).is_as(known.view) else None
+        return known.answer if self._world.is_still(known.view, known.group, known.addresses) else None
 
     def keep(self, request: AdmissionRequest, asked: Asked, answer: Answer) -> None:
         """Remember an answer, if the request changes nothing."""
@@ -53,7 +54,8 @@ class StandingAnswers:
         self._known.pop(name, None)
         while len(self._known) >= LIMIT:
             del self._known[next(iter(self._known))]
-        self._known[name] = _Known(document.digest, asked, self._world.cached(asked), answer)
+        view, addresses = self._world.cached(asked), asked_addresses(asked)
+        self._known[name] = _Known(document.digest, asked.group, addresses, view, answer)
 
 
 def _unchanged(request: AdmissionRequest) -> ServiceDocument | None:

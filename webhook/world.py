@@ -66,11 +66,6 @@ class View:
     is_forcing: bool = False
     """Whether a claim may take over what it meets: only what no member owns was in the way."""
 
-    def is_as(self, other: "View") -> bool:
-        """Whether nothing was told of the group since the other; by identity, as records are never changed."""
-        mine, theirs = (self.holders, self.intended_holders), (other.holders, other.intended_holders)
-        return self.ledger is other.ledger and self.services is other.services and mine == theirs
-
     def situation(self, asked: Asked) -> Situation:
         """What the rules look at."""
         return Situation(
@@ -152,14 +147,27 @@ class World:
 
     def cached(self, asked: Asked) -> View:
         """The group by the caches; no waiting."""
-        group, candidate = asked.group, asked.candidate
+        group, (address, intended) = asked.group, asked_addresses(asked)
         return View(
             self._ledgers.get(group),
             self._services.members(group),
-            self._holders(group, static_address(candidate)),
+            self._holders(group, address),
             self._policy,
-            self._holders(group, _other_address(candidate)),
+            self._holders(group, intended),
         )
+
+    def is_still(self, view: View, group: GroupName, addresses: tuple[str, str]) -> bool:
+        """Whether nothing was told since the caches gave that view of the group; by identity: no record is changed.
+
+        Args:
+            view: The caches', of ``cached``.
+            group: Whose it is.
+            addresses: Those of ``asked_addresses``.
+        """
+        if self._services.members(group) is not view.services or self._ledgers.get(group) is not view.ledger:
+            return False
+        address, intended = addresses
+        return self._holders(group, address) == view.holders and self._holders(group, intended) == view.intended_holders
 
     def alone(self) -> View:
         """A group of which nothing is known: all that a candidate meets that cannot join one."""
@@ -198,9 +206,9 @@ class World:
         Raises:
             ClusterError: The API server could not be asked.
         """
-        candidate, ledger = asked.candidate, await self.ledger(asked.group)
-        holders = await self._holders_now(asked.group, static_address(candidate))
-        intended_holders = await self._holders_now(asked.group, _other_address(candidate))
+        ledger, (address, intended) = await self.ledger(asked.group), asked_addresses(asked)
+        holders = await self._holders_now(asked.group, address)
+        intended_holders = await self._holders_now(asked.group, intended)
         in_the_way = _in_the_way(asked, ledger)
         # Before the Services are read: one that is stored, and seen, while they are read has come, and is not gone.
         seen = frozenset(claim for claim in in_the_way if self._services.was_seen(claim.uid))
@@ -249,9 +257,9 @@ class World:
         return ledger is not None and address in {*ledger.addresses, ledger.vip}
 
 
-def _other_address(candidate: ServiceView) -> str:
-    """What it intends, where that is not what it has."""
-    return shared_values(candidate).intended_address
+def asked_addresses(asked: Asked) -> tuple[str, str]:
+    """What the candidate has, and what it intends to have where that is another; "" for none."""
+    return static_address(asked.candidate), shared_values(asked.candidate).intended_address
 
 
 def _in_the_way(asked: Asked, ledger: Ledger | None) -> tuple[Claim, ...]:

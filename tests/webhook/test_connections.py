@@ -8,7 +8,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from localcluster.ports import LOOPBACK
-from webhook.connections import PromptProtocol
+from webhook.connections import PromptProtocol, WholeAnswers
 
 DEADLINE_SECONDS = 30.0
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -22,8 +22,9 @@ class Hasty(PromptProtocol):
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answers at once, and reads no body."""
-    del scope, receive
+    """Answers at once, and reads no body but where it is told to."""
+    while (b"x-read", b"yes") in scope["headers"] and (await receive())["more_body"]:
+        pass
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
     await send({"type": "http.response.body", "body": b"ok"})
 
@@ -137,5 +138,89 @@ def test_the_rest_of_what_is_answered_already_is_not_waited_for() -> None:
         await ask(streams, b"POST /validate HTTP/1.1\r\nContent-Length: 1000\r\n\r\n")
         writer.write(b"x")
         assert await rest(reader) == b""
+
+    tell(story)
+
+
+def test_a_head_that_trickles_is_given_no_more_time() -> None:
+    """A byte now and then is no sign of good will: the time runs from the first one."""
+
+    async def story(streams: Streams) -> None:
+        reader, writer = streams
+        ended = asyncio.create_task(rest(reader))
+        writer.write(b"POST /validate HTTP/1.1\r\nX: ")
+        while not ended.done():
+            writer.write(b"y")
+            await asyncio.wait([ended], timeout=Hasty.head_seconds / 4)
+        assert await ended == b""
+
+    tell(story)
+
+
+def test_empty_lines_after_an_answer_buy_no_time() -> None:
+    """They begin no request, and stop the timer that uvicorn has for whoever is between two."""
+
+    async def story(streams: Streams) -> None:
+        reader, writer = streams
+        await ask(streams, REQUEST)
+        writer.write(b"\r\n")
+        assert await rest(reader) == b""
+
+    tell(story)
+
+
+class Recorded(asyncio.Transport):
+    """Keeps each write."""
+
+    def __init__(self) -> None:
+        """Nothing written yet."""
+        super().__init__()
+        self.writes: list[bytes] = []
+        self.is_closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """One packet."""
+        self.writes.append(bytes(data))
+
+    def close(self) -> None:
+        """The end."""
+        self.is_closed = True
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
+
+
+def test_an_answer_is_one_write() -> None:
+    """Two would be two packets: the API server would be woken twice."""
+    beneath = Recorded()
+    whole = WholeAnswers(beneath)
+    for body in (b"one", b"", b"HTTP/1.1 two"):
+        whole.write(HEAD)
+        whole.write(body)
+
+    assert beneath.writes == [HEAD + b"one", HEAD, HEAD + b"HTTP/1.1 two"]
+
+
+def test_a_head_that_nothing_follows_goes_out_at_the_end() -> None:
+    """At the answer's, or the connection's."""
+    beneath = Recorded()
+    whole = WholeAnswers(beneath)
+    whole.write(HEAD)
+    whole.flush()
+    whole.write(HEAD)
+    whole.close()
+
+    assert beneath.writes == [HEAD, HEAD]
+    assert beneath.is_closed
+
+
+def test_who_asks_whether_to_go_on_is_told_at_once() -> None:
+    """``Expect: 100-continue``: the body comes only after that."""
+
+    async def story(streams: Streams) -> None:
+        reader, writer = streams
+        writer.write(b"POST /validate HTTP/1.1\r\nX-Read: yes\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
+        await ask(streams, b"{}")
 
     tell(story)
