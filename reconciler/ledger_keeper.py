@@ -229,9 +229,9 @@ class LedgerKeeper:
                 s,
                 Situation(
                     self._met(group, ledger, s),
-                    address_holders=self._holders(group, static_address(s)),
+                    address_holders=self._holders(group, s.name, static_address(s)),
                     policy=self._policy,
-                    intended_holders=self._holders(group, shared_values(s).intended_address),
+                    intended_holders=self._holders(group, s.name, shared_values(s).intended_address),
                 ),
             )
             for s in newcomers
@@ -240,11 +240,12 @@ class LedgerKeeper:
     def _met(self, group: GroupName, ledger: Ledger | None, newcomer: ServiceView) -> Group:
         return group_of(group, ledger=ledger, services=self._kubernetes.members(group), candidate=newcomer)
 
-    def _holders(self, group: GroupName, address: str) -> tuple[AddressHolder, ...]:
+    def _holders(self, group: GroupName, candidate: ServiceName, address: str) -> tuple[AddressHolder, ...]:
         if not address:
             return ()
         return address_holders(
             group,
+            candidate=candidate,
             services=self._kubernetes.services_at(address),
             groups=self._kubernetes.ledgers_at(address),
         )

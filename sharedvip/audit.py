@@ -131,6 +131,7 @@ class _Index:
         holders, intended = (
             address_holders(
                 group.name,
+                candidate=service.name,
                 services=self._by_address.get(address, ()),
                 groups={name for each in holding for name in each.get(address, ())},
             )

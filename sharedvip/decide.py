@@ -59,7 +59,7 @@ def _identities(old: ServiceView | None, *, candidate: ServiceView, situation: S
 
 
 def _deserted(situation: Situation) -> Situation:
-    return replace(situation, group=Group(situation.group.name), address_holders=())
+    return replace(situation, group=Group(situation.group.name), address_holders=(), intended_holders=())
 
 
 def relevant_change(old: ServiceView, new: ServiceView) -> bool:

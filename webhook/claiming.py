@@ -272,10 +272,13 @@ def _needs_claim(asked: Asked, view: View) -> bool:
 
 def _unlocked(asked: Asked, view: View, shared: SharedValues) -> list[str]:
     """The addresses of a claim that this request may be the first to need, the static one first."""
-    # Who came past admission has no lock yet; for all others it is no business of this request.
+    # Who came past admission has no lock yet; for all others it is no business of this request, nor is the group's own
+    # for a member that leaves it in a move: that one could be somebody else's by now, and the move the way out.
     is_known = asked.old is not None and is_accepted(view.ledger, asked.old)
     wanted = (shared.static_address, shared.intended_address)
-    return [address for address in wanted if address and not (is_known and _had(asked, address))]
+    group_has = view.ledger.shared.static_address if view.ledger else ""
+    known = {address for address in wanted if is_known and (address == group_has or _had(asked, address))}
+    return [address for address in wanted if address and address not in known]
 
 
 def _had(asked: Asked, address: str) -> bool:

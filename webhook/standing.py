@@ -38,10 +38,11 @@ class StandingAnswers:
     def find(self, request: AdmissionRequest) -> Answer | None:
         """The answer, where it is known; None: decide."""
         document = _unchanged(request)
-        known = self._known.get(ServiceName(request.namespace, request.name)) if document is not None else None
+        name = ServiceName(request.namespace, request.name)
+        known = self._known.get(name) if document is not None else None
         if known is None or document is None or known.digest != document.digest:
             return None
-        return known.answer if self._world.is_still(known.view, known.group, known.addresses) else None
+        return known.answer if self._world.is_still(known.view, known.group, name, known.addresses) else None
 
     def keep(self, request: AdmissionRequest, asked: Asked, answer: Answer) -> None:
         """Remember an answer, if the request changes nothing."""

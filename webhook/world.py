@@ -15,7 +15,7 @@ from cluster.shared_vip_cache import SharedVipCache
 from cluster.shared_vips import SharedVipStore
 from sharedvip.addresses import canonical
 from sharedvip.decide import decide, new_denials
-from sharedvip.holders import address_holders
+from sharedvip.holders import address_holders, is_ordinary
 from sharedvip.ledger import GRACE, Claim, Ledger, Member, confirmed_claims, group_of, is_accepted, member_of
 from sharedvip.model import (
     AddressHolder,
@@ -151,23 +151,27 @@ class World:
         return View(
             self._ledgers.get(group),
             self._services.members(group),
-            self._holders(group, address),
+            self._holders(group, asked.candidate.name, address),
             self._policy,
-            self._holders(group, intended),
+            self._holders(group, asked.candidate.name, intended),
         )
 
-    def is_still(self, view: View, group: GroupName, addresses: tuple[str, str]) -> bool:
+    def is_still(self, view: View, group: GroupName, candidate: ServiceName, addresses: tuple[str, str]) -> bool:
         """Whether nothing was told since the caches gave that view of the group; by identity: no record is changed.
 
         Args:
             view: The caches', of ``cached``.
             group: Whose it is.
+            candidate: For whom.
             addresses: Those of ``asked_addresses``.
         """
         if self._services.members(group) is not view.services or self._ledgers.get(group) is not view.ledger:
             return False
         address, intended = addresses
-        return self._holders(group, address) == view.holders and self._holders(group, intended) == view.intended_holders
+        return (
+            self._holders(group, candidate, address) == view.holders
+            and self._holders(group, candidate, intended) == view.intended_holders
+        )
 
     def alone(self) -> View:
         """A group of which nothing is known: all that a candidate meets that cannot join one."""
@@ -207,8 +211,8 @@ class World:
             ClusterError: The API server could not be asked.
         """
         ledger, (address, intended) = await self.ledger(asked.group), asked_addresses(asked)
-        holders = await self._holders_now(asked.group, address)
-        intended_holders = await self._holders_now(asked.group, intended)
+        holders = await self._holders_now(asked, address)
+        intended_holders = await self._holders_now(asked, intended)
         in_the_way = _in_the_way(asked, ledger)
         # Before the Services are read: one that is stored, and seen, while they are read has come, and is not gone.
         seen = frozenset(claim for claim in in_the_way if self._services.was_seen(claim.uid))
@@ -233,26 +237,28 @@ class World:
 
         return dict(await asyncio.gather(*map(read, sorted(names))))
 
-    def _holders(self, group: GroupName, address: str) -> tuple[AddressHolder, ...]:
+    def _holders(self, group: GroupName, candidate: ServiceName, address: str) -> tuple[AddressHolder, ...]:
         if not address:
             return ()
         return address_holders(
             group,
+            candidate=candidate,
             services=self._services.by_address(address),
             groups=self._ledgers.by_address(address),
         )
 
-    async def _holders_now(self, group: GroupName, address: str) -> tuple[AddressHolder, ...]:
-        holders = self._holders(group, address)
+    async def _holders_now(self, asked: Asked, address: str) -> tuple[AddressHolder, ...]:
+        holders = self._holders(asked.group, asked.candidate.name, address)
         held = await asyncio.gather(*(self._still_holds(holder, address) for holder in holders))
         return tuple(holder for holder, is_held in zip(holders, held, strict=True) if is_held)
 
     async def _still_holds(self, holder: AddressHolder, address: str) -> bool:
         if holder.service:
             service = await self.service(ServiceName(holder.namespace, holder.service))
-            return service is not None and bool(
-                address in {static_address(service), *map(canonical, service.vips)} and service.type == "LoadBalancer"
-            )
+            # One that was given the annotation meanwhile holds it through its group, whose lock says whose it is.
+            if service is None or not is_ordinary(service):
+                return False
+            return address in {static_address(service), *map(canonical, service.vips)}
         ledger = await self.ledger(GroupName(holder.namespace, holder.key))
         return ledger is not None and address in {*ledger.addresses, ledger.vip}
 

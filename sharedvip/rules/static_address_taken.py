@@ -47,7 +47,7 @@ def _keys(here: list[AddressHolder]) -> tuple[str, ...]:
 
 
 def _service_names(here: list[AddressHolder]) -> tuple[str, ...]:
-    return tuple(sorted({holder.service for holder in here if not holder.key}))
+    return tuple(sorted({holder.service for holder in here if holder.service}))
 
 
 def _holders(here: list[AddressHolder], *, is_abroad: bool) -> str:
@@ -55,6 +55,7 @@ def _holders(here: list[AddressHolder], *, is_abroad: bool) -> str:
     phrases = (
         f"by shared VIP{'s' if len(keys) > 1 else ''} {joined(keys)}" if keys else "",
         f"by {services(names)}" if names else "",
+        "by an IPAddress that is not sharedvip's" if any(not (h.key or h.service) for h in here) else "",
         "in another namespace" if is_abroad else "",
     )
     return " and ".join(phrase for phrase in phrases if phrase)

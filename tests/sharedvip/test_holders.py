@@ -3,7 +3,7 @@
 import pytest
 
 from sharedvip.holders import address_holders
-from sharedvip.model import AddressHolder, GroupName, ServiceView
+from sharedvip.model import AddressHolder, GroupName, ServiceName, ServiceView
 from tests.builders import GROUP, service
 
 
@@ -23,6 +23,7 @@ from tests.builders import GROUP, service
         ),
         pytest.param([service("member", key="other")], [], (), id="not a member of another group by itself"),
         pytest.param([service("left", key=None, has_ready_condition=True)], [], (), id="not who was a member just now"),
+        pytest.param([service("mine", key=None)], [], (), id="not the candidate, which brings its own address"),
         pytest.param([service("inside", key=None, type="ClusterIP")], [], (), id="not a Service of another type"),
     ],
 )
@@ -30,4 +31,5 @@ def test_who_holds_an_address(
     services: list[ServiceView], groups: list[GroupName], expected: tuple[AddressHolder, ...]
 ) -> None:
     """Groups by their ledgers, ordinary Services by themselves."""
-    assert address_holders(GROUP, services=services, groups=groups) == expected
+    candidate = ServiceName("default", "mine")
+    assert address_holders(GROUP, candidate=candidate, services=services, groups=groups) == expected

@@ -35,6 +35,12 @@ def taken(by: str, remedy: str = "choose another address, or leave it out") -> l
         pytest.param(CANDIDATE, [PLAIN], taken("by Service 'plain'"), id="an ordinary Service's address is refused"),
         pytest.param(
             CANDIDATE,
+            [AddressHolder("default")],
+            taken("by an IPAddress that is not sharedvip's"),
+            id="whoever else locks addresses is not called a Service without a name",
+        ),
+        pytest.param(
+            CANDIDATE,
             [SECRET_KEY],
             taken("in another namespace"),
             id="another namespace's group is never named",
