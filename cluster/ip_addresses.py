@@ -40,6 +40,8 @@ class HeldAddress(NamedTuple):
 
     address: str
     group: GroupName
+    is_leaving: bool = False
+    """Whether somebody has begun to unlock it."""
 
 
 class _ParentRef(msgspec.Struct):
@@ -215,6 +217,6 @@ def _held(found: _IPAddress) -> HeldAddress | None:
     if not _is_ours(found):
         return None
     if key := _key(found):
-        return HeldAddress(found.metadata.name, GroupName(found.spec.parent.namespace, key))
+        return HeldAddress(found.metadata.name, GroupName(found.spec.parent.namespace, key), _is_leaving(found))
     _log.warning("address.unknown_group", address=found.metadata.name, shared_vip=found.spec.parent.name)
     return None

@@ -192,15 +192,15 @@ class ClusterKubernetes:
         self._fence()
         return await self._locks.take(address, group)
 
-    async def release_address(self, address: str, group: GroupName) -> None:
+    async def release_address(self, address: str, group: GroupName) -> bool:
         """As ``ports.Kubernetes``."""
         self._fence()
 
         async def is_needed() -> bool:
             ledger = await self._store.read(group)
-            return ledger is not None and address in ledger.addresses
+            return ledger is not None and address in ledger.addresses_in_use
 
-        await self._locks.release(address, group, is_needed=is_needed)
+        return await self._locks.release(address, group, is_needed=is_needed)
 
     async def held_addresses(self) -> tuple[HeldAddress, ...]:
         """As ``ports.Kubernetes``."""

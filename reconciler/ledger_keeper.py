@@ -6,14 +6,15 @@ admission; members are never disturbed (``architecture.md``, "The ledger").
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
 import structlog
 
-from reconciler.mover import CLAIM_AGAIN_SECONDS, Mover
-from reconciler.ports import ClaimLostError, ClusterError, HeldAddress, Kubernetes
+from reconciler.awaited import Awaited
+from reconciler.mover import CLAIM_AGAIN_SECONDS, Moved, Mover
+from reconciler.ports import ClaimLostError, ClusterError, Kubernetes
 from sharedvip.decide import decide
 from sharedvip.holders import address_holders
 from sharedvip.ledger import (
@@ -67,6 +68,7 @@ class LedgerKeeper:
         self._policy: Final = policy
         self._now: Final = now
         self._mover: Final = Mover(kubernetes, now=now)
+        self._awaited: Final = Awaited(now=now)
         self._confirmed: dict[GroupName, frozenset[Claim]] = {}
         self._written: dict[GroupName, Ledger] = {}
         self._addresses: dict[GroupName, set[str]] = {}
@@ -76,8 +78,11 @@ class LedgerKeeper:
         ledger = self._current(group)
         if ledger is None:
             self._confirmed.pop(group, None)
+            self._awaited.forget(group)
             return
-        shown = confirmed_claims(ledger, self._kubernetes.members(group))
+        members = self._kubernetes.members(group)
+        self._awaited.observe(ledger, members)
+        shown = confirmed_claims(ledger, members)
         before = self._confirmed.get(group, frozenset()).intersection(ledger.claims)
         self._confirmed[group] = before | shown
         if ledger.addresses:
@@ -91,12 +96,16 @@ class LedgerKeeper:
         """
         # What we wrote is in the cache by now, or was deleted before the cache saw it.
         self._written.clear()
-        held = await self._kubernetes.held_addresses()
-        for address, group in held:
+        locked = set[tuple[str, GroupName]]()
+        for address, group, is_leaving in await self._kubernetes.held_addresses():
             self._addresses.setdefault(group, set()).add(address)
+            locked.add((address, group))
+            if is_leaving:
+                # Whoever unlocked it ended in between: it goes now, or is the group's again.
+                await self._kubernetes.release_address(address, group)
         ledgers = filter(None, map(self._kubernetes.ledger, self._kubernetes.groups()))
-        claimed = {HeldAddress(address, ledger.name) for ledger in ledgers for address in ledger.addresses}
-        for address, group in sorted(claimed.difference(held)):
+        claimed = {(address, ledger.name) for ledger in ledgers for address in ledger.addresses}
+        for address, group in sorted(claimed - locked):
             await self._lock_again(address, group)
 
     async def _lock_again(self, address: str, group: GroupName) -> None:
@@ -120,7 +129,7 @@ class LedgerKeeper:
             ClusterError: The API server refused or could not be asked.
         """
         try:
-            return await self._moved(await self._settle(group))
+            return self._as_stored(await self._moved(await self._settle(group)))
         except ClusterError:
             # Whatever we wrote and whoever wrote after it: the cache knows better by the next try.
             self._written.pop(group, None)
@@ -130,8 +139,8 @@ class LedgerKeeper:
         self.observe(group)
         ledger = await self._released(group, self._current(group))
         newcomers = self._newcomers(group, ledger)
-        if newcomers and any(self._judge(group, ledger, newcomers).values()):
-            # Look before refusing: the caches of Services and ledgers are not of the same moment.
+        if newcomers and (ledger is None or any(self._judge(group, ledger, newcomers).values())):
+            # Look before refusing, or founding: the caches of Services and ledgers are not of the same moment.
             ledger = self._remember(group, await self._kubernetes.read_ledger(group))
             newcomers = self._newcomers(group, ledger)
         if not newcomers:
@@ -148,8 +157,8 @@ class LedgerKeeper:
         for address in sorted(held - used):
             # A claim is written before its lock: who holds the lock for a claim shows it in a live read.
             live = await self._kubernetes.read_ledger(group)
-            if live is None or address not in live.addresses:
-                await self._kubernetes.release_address(address, group)
+            is_free = live is None or address not in live.addresses_in_use
+            if is_free and await self._kubernetes.release_address(address, group):
                 _log.info("address.released", namespace=group.namespace, key=group.key, address=address)
             held.discard(address)
         if not held:
@@ -179,11 +188,30 @@ class LedgerKeeper:
         ledger = settled.ledger
         if ledger is None or not ledger.shared.intended_address:
             return settled
-        after = await self._mover.step(ledger, self._kubernetes.members(ledger.name))
-        self._remember(ledger.name, after.ledger)
+        try:
+            after = await self._mover.step(ledger, self._kubernetes.members(ledger.name))
+        except ClusterError as error:
+            # The group is served where it is: its pools must not wait for a move.
+            _log.warning("move.failed", namespace=ledger.name.namespace, key=ledger.name.key, error=str(error))
+            self._written.pop(ledger.name, None)
+            after = Moved(ledger, f"is looked at again soon: {error}", CLAIM_AGAIN_SECONDS)
+        else:
+            self._remember(ledger.name, after.ledger)
         self.observe(ledger.name)
         wakes = [seconds for seconds in (settled.wake_seconds, after.wake_seconds) if seconds is not None]
         return Settled(after.ledger, settled.refused, min(wakes, default=None), after.message)
+
+    def _as_stored(self, settled: Settled) -> Settled:
+        """Nobody is moved for a change that may never be stored."""
+        ledger, awaited = settled.ledger, self._on_the_way(settled.ledger)
+        if ledger is None or not awaited:
+            return settled
+        seconds = self._awaited.wake_seconds(ledger)
+        wake = seconds if settled.wake_seconds is None else min(seconds, settled.wake_seconds)
+        return replace(settled, ledger=replace(ledger, shared=shared_values(awaited[0])), wake_seconds=wake)
+
+    def _on_the_way(self, ledger: Ledger | None) -> tuple[ServiceView, ...]:
+        return self._awaited.members(ledger, self._kubernetes.members(ledger.name)) if ledger else ()
 
     async def _released(self, group: GroupName, ledger: Ledger | None) -> Ledger | None:
         if ledger is None:
@@ -217,8 +245,9 @@ class LedgerKeeper:
         return self._remember(group, await self._kubernetes.read_ledger(group))
 
     def _newcomers(self, group: GroupName, ledger: Ledger | None) -> list[ServiceView]:
+        awaited = self._on_the_way(ledger)
         members = (s for s in self._kubernetes.members(group) if s.is_member and not s.is_deleting)
-        return sorted((s for s in members if not is_accepted(ledger, s)), key=lambda s: s.name)
+        return sorted((s for s in members if not is_accepted(ledger, s) and s not in awaited), key=lambda s: s.name)
 
     def _judge(
         self, group: GroupName, ledger: Ledger | None, newcomers: Iterable[ServiceView]
@@ -274,7 +303,11 @@ class LedgerKeeper:
         shared = claimed_values(service, group=self._met(group, ledger, service), is_update=False)
         grown = grow(ledger, service, old=None, now=now)
         claims = with_heading(grown, service, old=None, shared=shared, now=now)
-        ledger = await self._kubernetes.claim(group, member_of(service), shared=shared, claims=claims)
+        # With the version that was judged: its Service may be changed right now, and claim more than we have seen.
+        version = ledger.resource_version if ledger else ""
+        ledger = await self._kubernetes.claim(
+            group, member_of(service), shared=shared, claims=claims, resource_version=version
+        )
         _log.info("newcomer.accepted", namespace=group.namespace, key=group.key, service=service.name.name)
         self._remember(group, ledger)
         self.observe(group)

@@ -60,6 +60,8 @@ class HeldAddress(NamedTuple):
 
     address: str
     group: GroupName
+    is_leaving: bool = False
+    """Whether somebody has begun to unlock it."""
 
 
 class Kubernetes(Protocol):
@@ -145,8 +147,8 @@ class Kubernetes(Protocol):
         """Lock an address for the group; None: it is the group's. A holder without names is something else."""
         ...
 
-    async def release_address(self, address: str, group: GroupName) -> None:
-        """Unlock an address if the group holds it."""
+    async def release_address(self, address: str, group: GroupName) -> bool:
+        """Unlock an address if the group holds it and needs it no more; whether it did."""
         ...
 
     async def held_addresses(self) -> tuple[HeldAddress, ...]:

@@ -91,6 +91,11 @@ class Ledger:
         """What it needs a lock on: its static address, and the one that it moves to."""
         return frozenset({self.shared.static_address, self.shared.intended_address} - {""})
 
+    @property
+    def addresses_in_use(self) -> frozenset[str]:
+        """Those, and the one it lives on: a group whose last static address was taken out stays where it is."""
+        return self.addresses | ({self.vip} - {""} if self.claims else frozenset[str]())
+
 
 class Release(NamedTuple):
     """A member's claims as they are to be from now on; none: the member leaves the group."""

@@ -72,18 +72,18 @@ def test_who_removes_the_annotation_leaves(scene: Scene) -> None:
 
 def test_an_ordinary_service_brings_its_address_into_a_group(scene: Scene) -> None:
     """The way of everybody who has Services already: its own address, in its spec and its status, is no other's."""
-    plain = service_object("one", "80", key=None, spec={"loadBalancerIP": "100.64.196.211"})
+    plain = service_object("one", "80", key=None, spec={"loadBalancerIP": "100.64.196.213"})
     assert scene.apply(plain).returncode == 0
-    status = json.dumps({"status": {"loadBalancer": {"ingress": [{"ip": "100.64.196.211"}]}}})
+    status = json.dumps({"status": {"loadBalancer": {"ingress": [{"ip": "100.64.196.213"}]}}})
     scene.kubectl("patch", "svc", "one", "--subresource=status", "--type=merge", "-p", status)
     member, peer = (
-        service_object(name, port, spec={"loadBalancerIP": "100.64.196.211"})
+        service_object(name, port, spec={"loadBalancerIP": "100.64.196.213"})
         for name, port in (("one", "80"), ("two", "443"))
     )
     done = scene.apply(member, peer)
 
     assert done.returncode == 0, done.stderr
-    assert scene.wait_for_one_address("one", "two") == "100.64.196.211"
+    assert scene.wait_for_one_address("one", "two") == "100.64.196.213"
 
 
 def test_a_port_is_free_at_once_when_its_holder_is_deleted(scene: Scene) -> None:

@@ -1,12 +1,16 @@
 """A group changes its static address: all are served where they were until all have come, then the VIP moves once."""
 
 import json
+import socket
 import urllib.request
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from cli.demo.stage import RECONCILER
+from localcluster.ports import LOOPBACK
 from sharedvip.annotations import INTENDED_ADDRESS
 from sharedvip.parse import ServiceObject
 from tests.builders import KEY, service_object
@@ -107,3 +111,51 @@ def test_a_move_that_comes_true_while_the_reconciler_is_dead_is_made_when_it_is_
 
     writes = [write for write in writes_since(scene, last) if "macro" in write]
     assert writes == ["DELETE macro", "POST macro"]
+
+
+@contextmanager
+def slow_refusal(scene: Scene) -> Generator[None]:
+    """Another webhook, which is asked beside ours about this namespace's Services, and in the end refuses."""
+    with socket.create_server((LOOPBACK, 0), backlog=64) as deaf:
+        webhook = {
+            "name": "slow.example.com",
+            "admissionReviewVersions": ["v1"],
+            "clientConfig": {"url": f"https://{LOOPBACK}:{deaf.getsockname()[1]}/"},
+            "failurePolicy": "Fail",
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": scene.namespace}},
+            "objectSelector": {"matchLabels": {"slow": "yes"}},
+            "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["services"]}],
+            "sideEffects": "None",
+            "timeoutSeconds": 2,
+        }
+        kind = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration"}
+        made = json.dumps({**kind, "metadata": {"name": scene.namespace}, "webhooks": [webhook]})
+        scene.kubectl("apply", "-f", "-", given=made)
+        try:
+            yield
+        finally:
+            scene.kubectl("delete", "-f", "-", given=made)
+
+
+def test_what_is_on_its_way_is_nobody_elses(scene: Scene) -> None:
+    """A Service alone is to move, and for two seconds another webhook does not say that it may not."""
+    assert scene.apply(at("web", OLD)).returncode == 0
+    assert scene.wait_for_one_address("web") == OLD
+    last = journal(scene)[-1]["number"]
+    moved = at("web", NEW)
+    moved["metadata"]["labels"] = {"slow": "yes"}  # pyright: ignore[reportTypedDictNotRequiredAccess] - builders always set it
+
+    def is_refused() -> bool:
+        return "slow.example.com" in scene.apply(moved).stderr
+
+    with slow_refusal(scene):
+        scene.wait("the API server asks the other webhook too", is_refused)
+
+    assert ledger(scene)["spec"]["staticAddress"] == NEW
+    for address in (OLD, NEW):
+        rival = service_object("rival", "443", key="rival", spec={"loadBalancerIP": address})
+        assert f"{address} is already held by shared VIP '{KEY}'" in scene.apply(rival).stderr
+    assert scene.addresses() == {"web": OLD}
+    assert writes_since(scene, last) == []
+    assert scene.apply(moved).returncode == 0
+    scene.wait("it has moved", lambda: has_moved(scene))

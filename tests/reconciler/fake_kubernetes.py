@@ -29,6 +29,8 @@ class FakeKubernetes:
     ledgers: dict[GroupName, Ledger] = field(default_factory=dict[GroupName, Ledger])
     endpoint_slices: dict[ServiceName, tuple[Slice, ...]] = field(default_factory=dict[ServiceName, tuple[Slice, ...]])
     addresses: dict[str, GroupName] = field(default_factory=dict[str, GroupName])
+    leaving: set[str] = field(default_factory=set[str])
+    """Addresses that somebody began to unlock, and did not."""
     verdicts: dict[ServiceName, Verdict] = field(default_factory=dict[ServiceName, Verdict])
     reports: dict[GroupName, GroupReport] = field(default_factory=dict[GroupName, GroupReport])
     events: list[tuple[str, str, str]] = field(default_factory=list[tuple[str, str, str]])
@@ -50,15 +52,19 @@ class FakeKubernetes:
     def admit(self, *services: ServiceView, at: datetime) -> None:
         """Services come by admission: claimed, then stored."""
         for service in services:
-            assert service.group is not None
-            ledger = self.ledgers.get(service.group)
-            old = self.stored.get(service.name)
-            met = group_of(service.group, ledger=ledger, services=self.members(service.group), candidate=service)
-            shared = claimed_values(service, group=met, is_update=old is not None)
-            grown = grow(ledger, service, old=old, now=at)
-            claims = with_heading(grown, service, old=old, shared=shared, now=at)
-            self._claim(service.group, member_of(service), shared=shared, claims=claims)
+            self.ask(service, at=at)
             self.apply(service)
+
+    def ask(self, service: ServiceView, *, at: datetime) -> None:
+        """A Service is admitted: claimed, and on its way."""
+        assert service.group is not None
+        ledger = self.ledgers.get(service.group)
+        old = self.stored.get(service.name)
+        met = group_of(service.group, ledger=ledger, services=self.members(service.group), candidate=service)
+        shared = claimed_values(service, group=met, is_update=old is not None)
+        grown = grow(ledger, service, old=old, now=at)
+        claims = with_heading(grown, service, old=old, shared=shared, now=at)
+        self._claim(service.group, member_of(service), shared=shared, claims=claims)
 
     def delete(self, *names: ServiceName) -> None:
         """Somebody deletes Services, and with them their endpoints."""
@@ -167,14 +173,19 @@ class FakeKubernetes:
         holder = self.addresses.setdefault(address, group)
         return None if holder == group else AddressHolder(holder.namespace, key=holder.key)
 
-    async def release_address(self, address: str, group: GroupName) -> None:
+    async def release_address(self, address: str, group: GroupName) -> bool:
         """As ``Kubernetes``."""
-        if self.addresses.get(address) == group:
-            del self.addresses[address]
+        ledger, is_held = self.ledgers.get(group), self.addresses.get(address) == group
+        self.leaving.discard(address)
+        if not is_held or (ledger is not None and address in ledger.addresses_in_use):
+            return False
+        del self.addresses[address]
+        return True
 
     async def held_addresses(self) -> tuple[HeldAddress, ...]:
         """As ``Kubernetes``."""
-        return tuple(HeldAddress(*pair) for pair in sorted(self.addresses.items()))
+        held = sorted(self.addresses.items())
+        return tuple(HeldAddress(address, group, address in self.leaving) for address, group in held)
 
     async def publish(self, service: ServiceView, *, vip: str, verdict: Verdict) -> None:
         """As ``Kubernetes``."""

@@ -321,3 +321,45 @@ def test_a_service_that_was_made_anew_gets_the_listener_of_its_predecessor() -> 
     assert janitor.settle().refused == {}
     ledger = janitor.kubernetes.ledgers[GROUP]
     assert [claim.listener for claim in ledger.claims_of(member_of(again))] == [listener("80/TCP")]
+
+
+def test_an_address_that_a_group_lives_on_stays_locked() -> None:
+    """Its Service has taken the static address out: Avi leaves the VIP where it is."""
+    janitor = _janitor(replace(WEB, load_balancer_ip="10.0.0.1"))
+    janitor.kubernetes.addresses["10.0.0.1"] = GROUP
+    janitor.kubernetes.ledgers[GROUP] = replace(janitor.kubernetes.ledgers[GROUP], vip="10.0.0.1")
+    janitor.settle()
+    janitor.kubernetes.admit(WEB, at=START)
+
+    asyncio.run(janitor.keeper.release_addresses(GROUP, janitor.settle().ledger))
+    assert janitor.kubernetes.addresses == {"10.0.0.1": GROUP}
+
+
+def test_a_lock_whose_going_was_cut_short_is_looked_at_again() -> None:
+    """Its reconciler was killed in between: whoever needs the address would be told "try again" for ever."""
+    janitor = _janitor(replace(WEB, load_balancer_ip="10.0.0.1"))
+    janitor.kubernetes.addresses.update({"10.0.0.1": GROUP, "10.0.0.2": GROUP})
+    janitor.kubernetes.leaving.update({"10.0.0.1", "10.0.0.2"})
+
+    asyncio.run(janitor.keeper.refresh())
+    assert janitor.kubernetes.leaving == set()
+    assert janitor.kubernetes.addresses == {"10.0.0.1": GROUP}
+
+
+def test_what_is_claimed_while_a_newcomer_is_judged_is_not_erased() -> None:
+    """The cache of ledgers is behind: the newcomer was admitted, with a port more, by a webhook meanwhile."""
+    janitor = Janitor(_Behind())
+    janitor.kubernetes.apply(WEB)
+    janitor.kubernetes.ask(WEB, at=START)
+    janitor.kubernetes.ask(service("web", "80/TCP", "443/TCP"), at=START)
+
+    janitor.settle()
+    assert janitor.claimed() == ["web 80/TCP", "web 443/TCP"]
+
+
+class _Behind(FakeKubernetes):
+    """A cache that has heard of no ledger."""
+
+    def ledger(self, group: GroupName) -> Ledger | None:
+        """As of long ago."""
+        del group

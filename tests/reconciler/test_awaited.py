@@ -1,0 +1,135 @@
+"""A change of what a lone Service shares is admitted before it is stored: the janitor waits for it, and moves none."""
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from reconciler.ledger_keeper import CLAIM_AGAIN_SECONDS, LedgerKeeper, Settled
+from sharedvip.ledger import GRACE, Ledger
+from sharedvip.model import Policy, ServiceView
+from tests.builders import GROUP, service
+from tests.reconciler.controller import START
+from tests.reconciler.fake_kubernetes import FakeKubernetes
+
+OLD, NEW = "100.64.196.1", "100.64.196.2"
+WEB = service("web", "80/TCP", load_balancer_ip=OLD)
+API = service("api", "443/TCP", load_balancer_ip=OLD)
+
+
+@dataclass
+class Janitor:
+    """A keeper that has seen 'web' alone on its address, and its clock."""
+
+    kubernetes: FakeKubernetes = field(default_factory=FakeKubernetes)
+    now: datetime = START - 2 * GRACE
+
+    def __post_init__(self) -> None:
+        """Let the change begin in a quiet world."""
+        self.kubernetes.admit(WEB, at=self.now)
+        self.kubernetes.addresses[OLD] = GROUP
+        self.begin()
+        self.visit()
+        self.now = START
+
+    def begin(self) -> None:
+        """A process, which remembers nothing."""
+        self.keeper = LedgerKeeper(self.kubernetes, policy=Policy(), now=lambda: self.now)
+        asyncio.run(self.keeper.refresh())
+
+    def visit(self) -> Settled:
+        """One pass, which unlocks what is not used."""
+        settled = asyncio.run(self.keeper.settle(GROUP))
+        asyncio.run(self.keeper.release_addresses(GROUP, settled.ledger))
+        return settled
+
+    def is_asked(self, changed: ServiceView) -> None:
+        """An update is admitted: claimed and locked, and not stored yet."""
+        self.kubernetes.ask(changed, at=self.now)
+        self.kubernetes.addresses.setdefault(changed.load_balancer_ip, GROUP)
+        self.keeper.observe(GROUP)
+
+    @property
+    def ledger(self) -> Ledger:
+        """As it is stored."""
+        return self.kubernetes.ledgers[GROUP]
+
+
+MOVED = replace(WEB, load_balancer_ip=NEW)
+CHANGES = [
+    pytest.param(MOVED, id="another address"),
+    pytest.param(replace(WEB, infra_setting="gold"), id="another AviInfraSetting"),
+    pytest.param(replace(WEB, l4_rule="fast"), id="another L4Rule"),
+    pytest.param(service("web", "80/TCP", "81/TCP", load_balancer_ip=NEW), id="another address and a port more"),
+]
+
+
+@pytest.mark.parametrize("changed", CHANGES)
+def test_what_is_on_its_way_is_not_taken_back(changed: ServiceView) -> None:
+    """The ledger stays as admission wrote it; the group is built as it is stored, and comes again when it must."""
+    janitor = Janitor()
+    janitor.is_asked(changed)
+    claimed = janitor.ledger
+
+    settled = janitor.visit()
+    assert janitor.ledger == claimed
+    assert settled.ledger is not None
+    assert settled.ledger.shared.static_address == OLD
+    assert settled.ledger.shared.infra_setting == ""
+    assert settled.wake_seconds == pytest.approx(GRACE.total_seconds() + 1)
+    assert set(janitor.kubernetes.addresses) == {OLD, changed.load_balancer_ip}
+
+
+def test_what_has_come_is_followed() -> None:
+    """Then the old address is free for others."""
+    janitor = Janitor()
+    janitor.is_asked(MOVED)
+    janitor.visit()
+    janitor.kubernetes.apply(MOVED)
+
+    settled = janitor.visit()
+    assert settled.ledger is not None
+    assert settled.ledger.shared.static_address == NEW
+    assert set(janitor.kubernetes.addresses) == {NEW}
+
+
+@pytest.mark.parametrize("begins_anew", [False, True])
+def test_what_never_came_is_taken_back_after_the_grace(*, begins_anew: bool) -> None:
+    """A webhook after ours has refused it; also a process that has only just begun waits for that."""
+    janitor = Janitor()
+    janitor.is_asked(MOVED)
+    if begins_anew:
+        janitor.begin()
+    janitor.visit()
+    janitor.now += GRACE
+    janitor.visit()
+    assert janitor.ledger.shared.static_address == NEW
+
+    janitor.now += timedelta(seconds=1)
+    janitor.visit()
+    assert janitor.ledger.shared.static_address == OLD
+    assert set(janitor.kubernetes.addresses) == {OLD}
+
+
+def test_what_came_past_admission_is_accepted_at_once() -> None:
+    """It is stored already, so there is nothing to wait for."""
+    janitor = Janitor()
+    janitor.kubernetes.apply(MOVED)
+
+    janitor.visit()
+    assert janitor.ledger.shared.static_address == NEW
+    assert set(janitor.kubernetes.addresses) == {NEW}
+
+
+def test_a_newcomer_cannot_take_the_side_of_the_old_address() -> None:
+    """It came past admission, while the only member is about to leave that address: it waits for how that ends."""
+    janitor = Janitor()
+    janitor.is_asked(MOVED)
+    janitor.kubernetes.apply(API)
+
+    assert janitor.visit().wake_seconds == CLAIM_AGAIN_SECONDS
+    assert [claim.service for claim in janitor.ledger.claims] == ["web"]
+    assert janitor.ledger.shared.static_address == NEW
+    janitor.kubernetes.apply(MOVED)
+    assert list(janitor.visit().refused) == [API.name]
