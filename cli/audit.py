@@ -80,7 +80,7 @@ async def run_audit(
             report = await audit(api, namespace=namespace, with_ledger=with_ledger, policy=policy)
         finally:
             await api.close()
-    except (ClusterError, msgspec.MsgspecError) as error:
+    except (ClusterError, msgspec.MsgspecError, OSError) as error:
         _say(str(error))
         if isinstance(error, Forbidden) and not namespace:
             _say("who has rights in one namespace only names it with --namespace")

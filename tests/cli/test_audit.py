@@ -321,13 +321,13 @@ def test_a_position_that_is_forgotten_is_begun_anew() -> None:
         asyncio.run(list_all(hopeless.api, "/api/v1/services", str))
 
 
-def unreachable(folder: Path) -> Path:
+def unreachable(folder: Path, **trust: str) -> Path:
     """A kubeconfig for an API server that is not there."""
     server = f"https://{LOOPBACK}:{free_ports(1)[0]}"
     made = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "a", "cluster": {"server": server}}],
+        "clusters": [{"name": "a", "cluster": {"server": server, **trust}}],
         "users": [{"name": "a", "user": {"token": "none"}}],
         "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
         "current-context": "a",
@@ -352,6 +352,41 @@ def test_no_kubeconfig_is_a_sentence(tmp_path: Path) -> None:
 
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.startswith("sharedvip audit: cannot tell where the API server is")
+
+
+@pytest.mark.parametrize("text", ["", "a: [b", "- a", "clusters: 5"], ids=["empty", "no YAML", "a list", "odd"])
+def test_a_kubeconfig_that_is_none_is_a_sentence(tmp_path: Path, text: str) -> None:
+    """Exit code 2: a traceback ends with 1, which a cron job took for a finding."""
+    (tmp_path / "kubeconfig").write_text(text)
+
+    done = RUNNER.invoke(app, ["audit", f"--kubeconfig={tmp_path / 'kubeconfig'}"])
+
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith("sharedvip audit: cannot tell where the API server is: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_authority_that_is_no_pem_is_a_sentence(tmp_path: Path) -> None:
+    """Exit code 2, and the file to look at."""
+    (tmp_path / "ca.crt").write_text("none")
+    kubeconfig = unreachable(tmp_path, **{"certificate-authority": "ca.crt"})
+
+    done = RUNNER.invoke(app, ["audit", f"--kubeconfig={kubeconfig}"])
+
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"sharedvip audit: a certificate or key of {kubeconfig} cannot be used: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_home_that_may_not_be_read_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 2: nobody told where to look, and where kubectl looks is closed."""
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("HOME", "/" + "x" * 300)
+
+    done = RUNNER.invoke(app, ["audit"])
+
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_another_output_is_refused() -> None:
