@@ -3,9 +3,8 @@
 import asyncio
 import json
 import sys
-import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -33,7 +32,9 @@ CANNOT_ASK: Final = 2
 PAGE_SIZE: Final = 500
 PATIENCE_SECONDS: Final = 5.0
 """The janitor needs some milliseconds, and seconds when it is busy."""
-LOOK_AGAIN_SECONDS: Final = 0.5
+FIRST_PAUSE_SECONDS: Final = 1.0
+PAUSE_GROWTH: Final = 4
+"""Three looks in all: each is a list of the whole cluster, and what stands after a second stands long as a rule."""
 
 _TRIES: Final = 3
 _TIMEOUT_SECONDS: Final = 30.0
@@ -80,7 +81,7 @@ async def run_audit(
             report = await audit(api, namespace=namespace, with_ledger=with_ledger, policy=policy)
         finally:
             await api.close()
-    except (ClusterError, msgspec.MsgspecError) as error:
+    except (ClusterError, msgspec.MsgspecError, OSError) as error:
         _say(str(error))
         if isinstance(error, Forbidden) and not namespace:
             _say("who has rights in one namespace only names it with --namespace")
@@ -97,7 +98,10 @@ async def audit(
     policy: Policy | None = None,
     patience_seconds: float = PATIENCE_SECONDS,
 ) -> Report:
-    """Look, and look again while a ledger differs from the Services: as a rule that is on its way to be put right.
+    """Look, and look again while something is found: what is on its way is gone by then.
+
+    Conflicts are looked at twice: of a group that begins to move, the ledger that was read may be older than the
+    Services. Differences between ledgers and Services are as a rule about to be put right, and take longer.
 
     Args:
         api: Who asks needs rights to list.
@@ -110,30 +114,60 @@ async def audit(
     Raises:
         ClusterError: The API server refused or could not be asked.
     """
-    until, standing = time.monotonic() + patience_seconds, None
-    while True:
-        world = await _world(api, namespace, with_ledger=with_ledger)
-        conflicts = _there(find_conflicts(world, policy=policy), namespace)
-        untruths = find_untruths(world, now=datetime.now(UTC), policy=policy) if with_ledger else ()
-        standing = tuple(one for one in _there(untruths, namespace) if standing is None or one in standing)
-        if not standing or time.monotonic() >= until:
-            looked_at = [s for s in world.services if s.group is not None and namespace in ("", s.name.namespace)]
-            return Report(len(looked_at), len(groups_in(looked_at)), (*conflicts, *standing))
-        await asyncio.sleep(LOOK_AGAIN_SECONDS)
+    clock = asyncio.get_running_loop().time
+    until, pause_seconds = clock() + patience_seconds, FIRST_PAUSE_SECONDS
+    found = await _look(api, namespace, with_ledger=with_ledger, policy=policy)
+    is_first = True
+    while (is_first and found.conflicts) or (found.untruths and clock() < until):
+        await asyncio.sleep(max(0, min(pause_seconds, until - clock())))
+        found = (await _look(api, namespace, with_ledger=with_ledger, policy=policy)).as_before(found)
+        pause_seconds, is_first = pause_seconds * PAUSE_GROWTH, False
+    if found.unseen:
+        _say(f"only {namespace!r} is looked at: {found.unseen}")
+    looked_at = [s for s in found.world.services if s.group is not None and namespace in ("", s.name.namespace)]
+    return Report(len(looked_at), len(groups_in(looked_at)), (*found.conflicts, *found.untruths))
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What one look showed."""
+
+    world: StoredWorld
+    conflicts: tuple[Finding, ...]
+    untruths: tuple[Finding, ...]
+    unseen: str = ""
+    """Why only one namespace was looked at, "" where all were."""
+
+    def as_before(self, before: "_Look") -> "_Look":
+        """Only what an earlier look showed too."""
+        known = {_gist(one) for one in before.conflicts}
+        conflicts = tuple(one for one in self.conflicts if _gist(one) in known)
+        return replace(self, conflicts=conflicts, untruths=tuple(u for u in self.untruths if u in before.untruths))
+
+
+def _gist(conflict: Finding) -> tuple[str, ...]:
+    # Not its message: that changes with every peer that comes and goes, and the conflict stands.
+    return (conflict.namespace, conflict.name, conflict.rule)
+
+
+async def _look(api: KubernetesApi, namespace: str, *, with_ledger: bool, policy: Policy | None) -> _Look:
+    world, unseen = await _world(api, namespace, with_ledger=with_ledger)
+    conflicts = find_conflicts(world, policy=policy)
+    untruths = find_untruths(world, now=datetime.now(UTC), policy=policy) if with_ledger else ()
+    return _Look(world, _there(conflicts, namespace), _there(untruths, namespace), unseen)
 
 
 def _there(found: Iterable[Finding], namespace: str) -> tuple[Finding, ...]:
     return tuple(one for one in found if namespace in ("", one.namespace))
 
 
-async def _world(api: KubernetesApi, namespace: str, *, with_ledger: bool) -> StoredWorld:
+async def _world(api: KubernetesApi, namespace: str, *, with_ledger: bool) -> tuple[StoredWorld, str]:
     try:
-        return await read_world(api, with_locks=with_ledger)
+        return await read_world(api, with_locks=with_ledger), ""
     except Forbidden as error:
         if not namespace or with_ledger:
             raise
-        _say(f"only {namespace!r} is looked at: {error.message}")
-        return await read_world(api, namespace=namespace, with_locks=False)
+        return await read_world(api, namespace=namespace, with_locks=False), error.message
 
 
 async def read_world(api: KubernetesApi, *, namespace: str = "", with_locks: bool = True) -> StoredWorld:

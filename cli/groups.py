@@ -8,17 +8,18 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 from urllib.parse import quote
 
 import msgspec
 
+from cli.audit import list_all
 from cli.backends import Behind, EndpointLine, behind
 from cli.kubeconfig import usual_kubeconfig
 from cluster.api import KubernetesApi
 from cluster.endpoint_slices import RawSlice, parse_slice
 from cluster.errors import ClusterError, Forbidden, NotFound
-from cluster.metadata import PAGE, ObjectMeta
+from cluster.metadata import ObjectMeta
 from sharedvip.annotations import READY_CONDITION, SHARED_VIP
 from sharedvip.model import GroupName, Listener, ServiceName
 from sharedvip.parse import ServiceObject, parse_service
@@ -27,11 +28,10 @@ USER_AGENT: Final = "sharedvip-groups"
 CONFLICT: Final = "Conflict"
 """The reconciler's reason for who is not let in; ``reconciler.group_pass`` itself would load avisdk."""
 
+WELL: Final = frozenset({"Programmed", "Guarded"})
+"""The reconciler's reasons with which all is said; beside any other somebody is left out, though the rest is served."""
 SHOWN_ENDPOINTS: Final = 10
-_PAGE_SIZE: Final = 500
 _OWN_CONDITION: Final = "Ready"
-
-Item = TypeVar("Item")
 
 
 class Output(StrEnum):
@@ -62,11 +62,13 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 class GroupTree(msgspec.Struct, frozen=True, rename="camel"):
-    """One group; ``reason`` "" where nobody has written a status, as in guard mode."""
+    """One group; ``reason`` "" where nobody has written a status yet."""
 
     namespace: str
     key: str
     vip: str
+    virtual_service: str
+    """Its uuid on Avi; "" where ours builds none, as in guard mode, or has not built it yet."""
     is_ready: bool
     reason: str
     message: str
@@ -99,8 +101,9 @@ class _Spec(msgspec.Struct):
     claims: list[Claim] | None = None
 
 
-class _Status(msgspec.Struct):
+class _Status(msgspec.Struct, rename="camel"):
     vip: str = ""
+    virtual_service: str = ""
     listeners: list[ListenerLine] | None = None
     conditions: list[Condition] | None = None
 
@@ -155,15 +158,18 @@ async def show(*, namespace: str, output: Output, kubeconfig: Path | None) -> in
 async def read(api: KubernetesApi, namespace: str) -> tuple[GroupTree, ...]:
     """The groups of a namespace, "" for all, as they are now.
 
+    Ledgers are read before the Services they speak of, as ``cli.audit.read_world`` tells: a Service that is admitted
+    in between waits to be judged, and is not refused by a ledger that it never met.
+
     Raises:
         ClusterError: As ``show``.
     """
     scope = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
-    services = await _list(api, f"/api/v1{scope}/services", msgspec.Raw)
     try:
-        shared_vips = await _list(api, f"/apis/sharedvip.dev/v1alpha1{scope}/sharedvips", SharedVip)
+        shared_vips = await list_all(api, f"/apis/sharedvip.dev/v1alpha1{scope}/sharedvips", SharedVip)
     except NotFound as error:
         raise ClusterError("there is no kind SharedVIP in this cluster: sharedvip is not installed") from error
+    services = await list_all(api, f"/api/v1{scope}/services", msgspec.Raw)
     return trees(
         shared_vips,
         [msgspec.json.decode(service, type=Service) for service in services],
@@ -174,7 +180,7 @@ async def read(api: KubernetesApi, namespace: str) -> tuple[GroupTree, ...]:
 async def _behind(api: KubernetesApi, scope: str, services: Iterable[msgspec.Raw]) -> Behind | None:
     """What is behind the Services that share; None for who may not read it."""
     try:
-        slices = await _list(api, f"/apis/discovery.k8s.io/v1{scope}/endpointslices", RawSlice)
+        slices = await list_all(api, f"/apis/discovery.k8s.io/v1{scope}/endpointslices", RawSlice)
     except Forbidden:
         return None
     views = (parse_service(msgspec.json.decode(service, type=ServiceObject)) for service in services)
@@ -220,6 +226,7 @@ def _tree(
         namespace=name.namespace,
         key=name.key,
         vip=status.vip,
+        virtual_service=status.virtual_service,
         is_ready=verdict.status == "True",
         reason=verdict.reason,
         message=verdict.message,
@@ -266,7 +273,7 @@ def _lines(group: GroupTree) -> Iterator[str]:
     refused = (f"refused: {_plain(one.service)}  {_plain(one.reason)}: {_plain(one.message)}" for one in group.refused)
     waiting = (f"waiting: {_plain(name)}  nobody has judged it yet; its Events may tell more" for name in group.waiting)
     branches = [
-        *((_branch(listener), tuple(_leaves(listener))) for listener in group.listeners),
+        *((_branch(group, listener), tuple(_leaves(listener))) for listener in group.listeners),
         *((line, ()) for line in (*refused, *waiting)),
     ]
     for number, (branch, leaves) in enumerate(branches, start=1):
@@ -287,29 +294,18 @@ def _leaves(listener: ListenerLine) -> Iterator[str]:
 
 def _verdict(group: GroupTree) -> str:
     if not group.reason:
-        return "no status: nothing of ours programs the Avi Controller, or not yet"
-    return group.reason if group.is_ready else f"{_plain(group.reason)}: {_plain(group.message)}"
+        return "no status: the reconciler has not looked at it yet"
+    return group.reason if group.reason in WELL else f"{_plain(group.reason)}: {_plain(group.message)}"
 
 
-def _branch(listener: ListenerLine) -> str:
+def _branch(group: GroupTree, listener: ListenerLine) -> str:
     head = f"{listener.port}/{listener.protocol} -> {_plain(listener.service)}"
     if listener.servers is None:
-        return f"{head}  claimed, not served"
+        # Whether somebody else serves it, as in guard mode, nobody has told us.
+        return f"{head}  claimed, not served" if group.virtual_service else f"{head}  claimed"
     return f"{head}  {listener.ready_servers or 0} of {listener.servers} servers ready"
 
 
 def _plain(text: str) -> str:
     """One line, without what would move a terminal's cursor: a key past admission may hold anything."""
     return "".join(char if char.isprintable() else "; " if char == "\n" else repr(char)[1:-1] for char in text)
-
-
-async def _list(api: KubernetesApi, path: str, kind: type[Item]) -> list[Item]:
-    found: list[Item] = []
-    goes_on = ""
-    while True:
-        query = {"limit": str(_PAGE_SIZE)} | ({"continue": goes_on} if goes_on else {})
-        page = PAGE.decode(await api.request("GET", path, query=query, timeout_seconds=60))
-        found += [msgspec.json.decode(item, type=kind) for item in page.items or ()]
-        goes_on = page.metadata.continue_
-        if not goes_on:
-            return found

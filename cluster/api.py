@@ -37,7 +37,7 @@ class _Transport(RESTClientObject):
 
 
 class NoClusterError(ClusterError):
-    """No API server is named: neither by a kubeconfig nor by the pod's service account."""
+    """No API server is named, neither by a kubeconfig nor by the pod's service account; or none can be called so."""
 
 
 class KubernetesApi:
@@ -55,16 +55,27 @@ class KubernetesApi:
         """By a kubeconfig file; without one by the pod's service account.
 
         Raises:
-            NoClusterError: The file cannot be used, or this is no pod.
+            NoClusterError: The file, or a certificate or key of it, cannot be used, or this is no pod.
         """
         configuration = Configuration()
         try:
             await _load(configuration, kubeconfig)
         except (config.ConfigException, OSError) as error:
             raise NoClusterError(f"cannot tell where the API server is: {error}") from error
+        except Exception as error:  # the loader checks little (an empty file is a TypeError), and so do its plugins
+            what = " ".join(f"{kubeconfig} cannot be used: {error}".split())
+            raise NoClusterError(f"cannot tell where the API server is: {what}") from error
         # Above it, requests would wait for each other where admission has a deadline.
         configuration.connection_pool_maxsize = 256
-        return cls(configuration, user_agent=user_agent)
+        return cls._with_tls(configuration, kubeconfig, user_agent=user_agent)
+
+    @classmethod
+    def _with_tls(cls, configuration: Configuration, kubeconfig: Path | None, *, user_agent: str) -> Self:
+        try:
+            return cls(configuration, user_agent=user_agent)
+        except OSError as error:
+            place = kubeconfig or "the pod's service account"
+            raise NoClusterError(f"a certificate or key of {place} cannot be used: {error}") from error
 
     async def close(self) -> None:
         """Close all connections."""

@@ -104,20 +104,6 @@ class Reflector(Generic[Raw, Record]):
         """Wait until the API server tells something."""
         await self._changed.wait()
 
-    async def changed_until(self, is_so: Callable[[], bool], *, seconds: float) -> bool:
-        """Wait until something is so, looking again at every change; False when the time is over first."""
-        deadline = asyncio.get_running_loop().time() + seconds
-        while not is_so():
-            remaining = deadline - asyncio.get_running_loop().time()
-            if remaining <= 0:
-                return False
-            try:
-                async with asyncio.timeout(remaining):
-                    await self._changed.wait()
-            except TimeoutError:
-                return is_so()
-        return True
-
     async def run(self) -> None:
         """Keep in step until cancelled; whatever the API server does is tried again."""
         position = ""

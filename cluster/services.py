@@ -46,7 +46,7 @@ async def read_service(api: KubernetesApi, name: ServiceName, *, timeout_seconds
 
 
 class ServiceCache:
-    """All Services of interest, indexed by group, namespace and address."""
+    """All Services of interest, indexed by group and address."""
 
     def __init__(self, api: KubernetesApi, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Read nothing before ``run``."""
@@ -54,7 +54,6 @@ class ServiceCache:
         self._clock = clock
         self._subscribers: list[OnServiceChange] = []
         self._by_group: Index[GroupName, ServiceName, ServiceView] = Index()
-        self._by_namespace: Index[str, ServiceName, ServiceView] = Index()
         self._by_address: Index[str, ServiceName, ServiceView] = Index()
         self._leavers: dict[ServiceName, ServiceView] = {}
         self._uids: set[str] = set()
@@ -75,10 +74,6 @@ class ServiceCache:
     def members(self, group: GroupName) -> tuple[ServiceView, ...]:
         """The Services that carry the group's key, of whatever type, by name; the same tuple until one changes."""
         return self._by_group.sorted(group)
-
-    def in_namespace(self, namespace: str) -> tuple[ServiceView, ...]:
-        """The Services of a namespace that carry the annotation, sorted by name."""
-        return self._by_namespace.sorted(namespace)
 
     def by_address(self, address: str) -> tuple[ServiceView, ...]:
         """The LoadBalancer Services that ask for an address or have it (canonical spelling), sorted by name."""
@@ -107,7 +102,6 @@ class ServiceCache:
     def _remember(self, service: ServiceView) -> None:
         if service.group is not None:
             self._by_group.put(service.group, service.name, service)
-            self._by_namespace.put(service.name.namespace, service.name, service)
             self._uids.add(service.uid)
         if service.has_ready_condition and not service.is_member:
             self._leavers[service.name] = service
@@ -117,7 +111,6 @@ class ServiceCache:
     def _forget(self, service: ServiceView) -> None:
         if service.group is not None:
             self._by_group.drop(service.group, service.name)
-            self._by_namespace.drop(service.name.namespace, service.name)
             self._uids.discard(service.uid)
             self._bury(service.uid)
         self._leavers.pop(service.name, None)

@@ -15,13 +15,12 @@ OnLedgerChange = Callable[[Ledger | None, Ledger | None], None]
 
 
 class SharedVipCache:
-    """All ledgers, indexed by namespace and address."""
+    """All ledgers, indexed by address."""
 
     def __init__(self, api: KubernetesApi) -> None:
         """Read nothing before ``run``."""
         self.reflector: Final = Reflector(api, PATH, raw=RawSharedVip, select=_select, on_change=self._on_change)
         self._subscribers: list[OnLedgerChange] = []
-        self._by_namespace: Index[str, GroupName, Ledger] = Index()
         self._by_address: Index[str, GroupName, Ledger] = Index()
 
     async def run(self) -> None:
@@ -46,10 +45,6 @@ class SharedVipCache:
         ledger = self.reflector.get(name.namespace, object_name(name.key))
         return ledger if ledger is not None and ledger.name == name else None
 
-    def in_namespace(self, namespace: str) -> tuple[Ledger, ...]:
-        """The ledgers of a namespace, sorted by key."""
-        return _sorted(self._by_namespace.get(namespace))
-
     def all(self) -> tuple[Ledger, ...]:
         """All ledgers, sorted by group."""
         return _sorted(self.reflector.records())
@@ -67,12 +62,10 @@ class SharedVipCache:
             tell(old, new)
 
     def _remember(self, ledger: Ledger) -> None:
-        self._by_namespace.put(ledger.name.namespace, ledger.name, ledger)
         for address in _addresses(ledger):
             self._by_address.put(address, ledger.name, ledger)
 
     def _forget(self, ledger: Ledger) -> None:
-        self._by_namespace.drop(ledger.name.namespace, ledger.name)
         for address in _addresses(ledger):
             self._by_address.drop(address, ledger.name)
 

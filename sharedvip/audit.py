@@ -198,7 +198,10 @@ def _is_turning(ledger: Ledger, now: datetime) -> bool:
 
 def _unlocked(address: str, holder: GroupName | None) -> str:
     if holder is None:
-        return f"{address} is shared here, and no IPAddress of ours holds it; create that IPAddress"
+        return (
+            f"{address} is shared here, and no IPAddress of ours holds it; the reconciler is to make it again, "
+            f"unless an IPAddress of somebody else has that name (kubectl get ipaddress {address})"
+        )
     return (
         f"{address} is shared here, and its IPAddress holds it for shared VIP {_placed(holder)}; one of the two must go"
     )

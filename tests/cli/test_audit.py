@@ -14,7 +14,6 @@ from typer.testing import CliRunner, Result
 from cli.audit import audit, list_all, read_world
 from cli.main import app
 from cluster.api import KubernetesApi
-from cluster.errors import Gone
 from cluster.ip_addresses import AddressLocks
 from cluster.services import read_service
 from cluster.shared_vips import SharedVipStore
@@ -25,7 +24,6 @@ from sharedvip.model import GroupName, ServiceName, SharedValues
 from sharedvip.parse import ServiceObject
 from tests.builders import KEY, listener, service_object
 from tests.cluster.connection import Connection
-from tests.cluster.scripted import ScriptedApi, page
 from tests.webhook.replicas import some_address
 
 RUNNER = CliRunner()
@@ -247,6 +245,7 @@ def test_who_may_look_at_one_namespace_sees_that_one(connection: Connection, gue
     assert (here.exit_code, here.stdout.count("[duplicate-port]")) == (1, 2)
     assert here.stderr.startswith(f"sharedvip audit: only '{connection.namespace}' is looked at: sharedvips")
     assert "is forbidden" in here.stderr
+    assert len(here.stderr.splitlines()) == 1
     assert (ledger.exit_code, ledger.stdout) == (2, "")
     assert "ipaddresses" in ledger.stderr
     assert (everywhere.exit_code, everywhere.stdout) == (2, "")
@@ -309,25 +308,13 @@ def test_without_sharedvip_the_rules_hold_all_the_same(connection: Connection) -
     connection.tell(story)
 
 
-def test_a_position_that_is_forgotten_is_begun_anew() -> None:
-    """410 in the middle of a list: from its start, three times at most."""
-    gone = Gone(410, "Expired", message="too old")
-    script = ScriptedApi([page("a", more="x"), gone, page("a", more="y"), page("b")])
-    hopeless = ScriptedApi([gone, gone, gone])
-
-    assert asyncio.run(list_all(script.api, "/api/v1/services", str)) == ["a", "b"]
-    assert [one.get("continue") for one in script.lists] == [None, "x", None, "y"]
-    with pytest.raises(Gone):
-        asyncio.run(list_all(hopeless.api, "/api/v1/services", str))
-
-
-def unreachable(folder: Path) -> Path:
+def unreachable(folder: Path, **trust: str) -> Path:
     """A kubeconfig for an API server that is not there."""
     server = f"https://{LOOPBACK}:{free_ports(1)[0]}"
     made = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "a", "cluster": {"server": server}}],
+        "clusters": [{"name": "a", "cluster": {"server": server, **trust}}],
         "users": [{"name": "a", "user": {"token": "none"}}],
         "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
         "current-context": "a",
@@ -352,6 +339,41 @@ def test_no_kubeconfig_is_a_sentence(tmp_path: Path) -> None:
 
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.startswith("sharedvip audit: cannot tell where the API server is")
+
+
+@pytest.mark.parametrize("text", ["", "a: [b", "- a", "clusters: 5"], ids=["empty", "no YAML", "a list", "odd"])
+def test_a_kubeconfig_that_is_none_is_a_sentence(tmp_path: Path, text: str) -> None:
+    """Exit code 2: a traceback ends with 1, which a cron job took for a finding."""
+    (tmp_path / "kubeconfig").write_text(text)
+
+    done = RUNNER.invoke(app, ["audit", f"--kubeconfig={tmp_path / 'kubeconfig'}"])
+
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith("sharedvip audit: cannot tell where the API server is: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_authority_that_is_no_pem_is_a_sentence(tmp_path: Path) -> None:
+    """Exit code 2, and the file to look at."""
+    (tmp_path / "ca.crt").write_text("none")
+    kubeconfig = unreachable(tmp_path, **{"certificate-authority": "ca.crt"})
+
+    done = RUNNER.invoke(app, ["audit", f"--kubeconfig={kubeconfig}"])
+
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"sharedvip audit: a certificate or key of {kubeconfig} cannot be used: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_home_that_may_not_be_read_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 2: nobody told where to look, and where kubectl looks is closed."""
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("HOME", "/" + "x" * 300)
+
+    done = RUNNER.invoke(app, ["audit"])
+
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_another_output_is_refused() -> None:

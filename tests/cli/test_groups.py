@@ -12,10 +12,11 @@ from typer.testing import CliRunner
 
 import cli.groups
 from cli.backends import EndpointLine
-from cli.groups import GroupTree, Service, SharedVip, render, trees
+from cli.groups import GroupTree, Service, SharedVip, read, render, trees
 from cli.main import app
 from cluster import service_status
 from cluster.api import KubernetesApi
+from cluster.errors import Gone
 from cluster.services import read_service
 from cluster.shared_vip_documents import ListenerStatus, SharedVipStatus
 from cluster.shared_vips import SharedVipStore
@@ -24,8 +25,13 @@ from reconciler.group_pass import CONFLICT
 from sharedvip.annotations import READY_CONDITION, SHARED_VIP
 from sharedvip.ledger import Claim, Member
 from sharedvip.model import GroupName, Listener, ServiceName, SharedValues
-from tests.builders import KEY, service_object
+from sharedvip.rules import duplicate_port
+from sharedvip.wording import joined
+from tests.builders import KEY, peer, service, service_object, situation
+from tests.cluster.scripted import ScriptedApi, page
 
+PAGE = Path(__file__).parents[2] / "docs/how-to/look-at-groups.md"
+LB1, LB2 = "sharedvip-avisvc-lb1", "sharedvip-avisvc-lb2"
 CRD = Path(__file__).parents[2] / "deploy/10-customresourcedefinition.yaml"
 RUNNER = CliRunner()
 
@@ -78,7 +84,14 @@ def test_the_whole_tree() -> None:
     """VIP, listener, Service, servers, who is refused and who waits, in this order."""
     group = only(
         shared_vips=(
-            shared_vip("443/TCP api", "80/TCP web", vip="10.0.0.1", listeners=[SERVED], conditions=[PROGRAMMED]),
+            shared_vip(
+                "443/TCP api",
+                "80/TCP web",
+                vip="10.0.0.1",
+                virtualService="vs-1",
+                listeners=[SERVED],
+                conditions=[PROGRAMMED],
+            ),
         ),
         services=(
             asker("web", reason="Programmed"),
@@ -113,17 +126,25 @@ def test_the_endpoints_behind_a_listener_are_its_leaves() -> None:
         "│   ├── 10.0.1.1:8080  ready  on node-1",
         "│   ├── 10.0.1.2:8080  not ready  on node-1",
     ]
-    assert lines[-2:] == ["│   └── and 2 more; -o json lists all", "└── 443/TCP -> api  claimed, not served"]
+    assert lines[-2:] == ["│   └── and 2 more; -o json lists all", "└── 443/TCP -> api  claimed"]
     assert EndpointLine("2001:db8::1", 80, is_ready=True).place == "[2001:db8::1]:80"
 
 
-def test_guard_mode_shows_claims_without_a_status() -> None:
-    """Nobody writes one there."""
+def test_who_programs_avi_in_guard_mode_tells_nobody_what_is_served() -> None:
+    """A listener that AKO serves well was "not served" here, and is claimed: that is all that is known."""
+    guarded = {"type": "Ready", "status": "True", "reason": "Guarded", "message": "Service 'web' has 10.0.0.1"}
+    group = only(shared_vips=(shared_vip("80/TCP web", vip="10.0.0.1", conditions=[guarded]),))
+
+    assert render([group]).splitlines() == [f"10.0.0.1  default/{KEY}  Guarded", "└── 80/TCP -> web  claimed"]
+
+
+def test_a_group_that_nobody_has_looked_at_is_shown() -> None:
+    """Admission has made its ledger, and the reconciler comes later."""
     group = only(shared_vips=(shared_vip("80/TCP web"),))
 
     assert render([group]).splitlines() == [
-        f"(no VIP)  default/{KEY}  no status: nothing of ours programs the Avi Controller, or not yet",
-        "└── 80/TCP -> web  claimed, not served",
+        f"(no VIP)  default/{KEY}  no status: the reconciler has not looked at it yet",
+        "└── 80/TCP -> web  claimed",
     ]
 
 
@@ -134,6 +155,27 @@ def test_a_group_that_is_not_ready_says_why() -> None:
     assert render([only(shared_vips=(shared_vip(conditions=[failed]),))]).endswith(
         "AviRefused: no free address in 'net1'\n"
     )
+
+
+def test_the_page_shows_what_is_printed() -> None:
+    """``docs/how-to/look-at-groups.md``: a group that is served, and ready, says all the same who is left out."""
+    (denial,) = duplicate_port.check(service("late", "80/TCP"), situation(peer(LB1, "80/TCP")))
+    conflict = {"type": "Ready", "status": "True", "reason": CONFLICT, "message": f"not let in: {joined(['late'])}"}
+    listeners = [
+        {"port": 80, "protocol": "TCP", "service": LB1, "servers": 2, "readyServers": 2},
+        {"port": 80, "protocol": "UDP", "service": LB2, "servers": 2, "readyServers": 1},
+    ]
+    ledger = shared_vip(vip="100.64.196.61", virtualService="vs-1", listeners=listeners, conditions=[conflict])
+    first, second = (EndpointLine(f"10.128.{n * 16}.1", 8080, is_ready=True, node=f"kwok-{n}") for n in range(2))
+    third = EndpointLine("10.128.16.2", 8080, is_ready=False, node="kwok-1")
+    found = {
+        (ServiceName("default", LB1), Listener(80, "TCP")): (first, second),
+        (ServiceName("default", LB2), Listener(80, "UDP")): (first, third),
+    }
+
+    printed = render(trees((ledger,), (asker("late", reason=CONFLICT, message=str(denial)),), found))
+
+    assert PAGE.read_text().partition("$ sharedvip groups -n default\n")[2].partition("```")[0] == printed
 
 
 def test_a_group_without_a_ledger_is_shown() -> None:
@@ -199,6 +241,14 @@ def test_the_reason_is_the_reconcilers() -> None:
     assert cli.groups.CONFLICT == CONFLICT
 
 
+def test_a_position_that_is_forgotten_is_begun_anew() -> None:
+    """410 in the middle of a list was the end of the command; ledgers come first, then who speaks of them."""
+    ledgers = [page({"metadata": {"name": "a", "namespace": "default"}, "spec": {"key": "a"}}, more="x"), page()]
+    script = ScriptedApi([ledgers[0], Gone(410, "Expired", message="too old"), *ledgers, page(), page()])
+
+    assert [group.key for group in asyncio.run(read(script.api, ""))] == ["a"]
+
+
 def test_another_output_is_refused() -> None:
     """With the words that are possible; exit code 2, before anybody is asked."""
     done = RUNNER.invoke(app, ["groups", "--output=yaml"])
@@ -220,8 +270,8 @@ def test_a_real_group(cluster: LocalCluster, namespace: str) -> None:
     """As the API server stores it, as text and as JSON."""
     cluster.run_kubectl("apply", "-f", str(CRD))
     cluster.run_kubectl("wait", "--for=condition=Established", "crd/sharedvips.sharedvip.dev")
-    for service in (service_object("web", namespace=namespace), service_object("late", namespace=namespace)):
-        cluster.run_kubectl("apply", "-f", "-", input=json.dumps(service))
+    for made in (service_object("web", namespace=namespace), service_object("late", namespace=namespace)):
+        cluster.run_kubectl("apply", "-f", "-", input=json.dumps(made))
     cluster.run_kubectl("apply", "-n", namespace, "-f", "-", input=json.dumps(SLICE))
     asyncio.run(tell_statuses(cluster, namespace))
 

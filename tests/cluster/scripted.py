@@ -53,7 +53,9 @@ class ScriptedApi:
         """As the code knows it."""
         return cast("KubernetesApi", self)
 
-    async def request(self, method: str, path: str, *, query: Mapping[str, str], timeout_seconds: float) -> bytes:
+    async def request(
+        self, method: str, path: str, *, query: Mapping[str, str], timeout_seconds: float = 10.0
+    ) -> bytes:
         """The next page."""
         del method, path, timeout_seconds
         self.lists.append(query)

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -31,6 +31,7 @@ from sharedvip.model import GroupName, ServiceName
 from tests.builders import KEY, service_object
 from tests.cluster import ako_kinds
 from tests.cluster.connection import Connection
+from tests.cluster.following import becomes
 from tests.cluster.ledgers import NOW
 
 pytestmark = pytest.mark.e2e
@@ -56,11 +57,6 @@ async def following(reflector: Reflector[Any, Any]) -> AsyncGenerator[None]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-async def becomes(reflector: Reflector[Any, Any], is_so: Callable[[], bool]) -> None:
-    """Wait until it is so."""
-    assert await reflector.changed_until(is_so, seconds=DEADLINE_SECONDS)
 
 
 def test_kinds_that_are_not_there_are_none_and_found_when_they_come(connection: Connection) -> None:

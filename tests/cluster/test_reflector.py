@@ -13,6 +13,7 @@ from cluster.errors import Gone, Unreachable
 from cluster.metadata import ObjectMeta
 from cluster.reflector import Reflector, back_off_seconds
 from tests.cluster.connection import Connection
+from tests.cluster.following import becomes
 from tests.cluster.scripted import Object, ScriptedApi, bookmark, event, follow, in_no_time, page, status
 
 PATH = "/api/v1/things"
@@ -196,7 +197,6 @@ def test_it_tells_when_it_has_synced_and_how_long_ago_it_heard() -> None:
         assert not reflector.has_synced
         now[0] = 130.0
         assert reflector.staleness_seconds() == 30
-        assert not await reflector.changed_until(lambda: reflector.has_synced, seconds=5)
         await follow(reflector.run, script)
         await reflector.synced()
         assert reflector.has_synced
@@ -212,11 +212,11 @@ def test_who_waits_for_a_change_is_woken() -> None:
     async def story() -> None:
         script = ScriptedApi([page()], [[event("ADDED", thing("a", 1))]])
         reflector = Reflector(script.api, PATH, raw=Thing, select=kept, on_change=lambda _old, _new: None)
-        waiting = asyncio.create_task(reflector.changed_until(lambda: len(reflector) == 1, seconds=60))
+        waiting = asyncio.create_task(becomes(reflector, lambda: len(reflector) == 1))
         told = asyncio.create_task(reflector.next_change())
         await asyncio.sleep(0)
         await follow(reflector.run, script)
-        assert await waiting
+        await waiting
         await told
 
     in_no_time(story)
@@ -247,8 +247,8 @@ def test_it_follows_a_real_api_server_over_a_restart(connection: Connection) -> 
         await api.request("DELETE", f"{path}/thing-7")
         await create(api, "thing-new")
         ns = connection.namespace
-        assert await reflector.changed_until(lambda: reflector.get(ns, "thing-new") is not None, seconds=30)
-        assert await reflector.changed_until(lambda: reflector.get(ns, "thing-7") is None, seconds=30)
+        await becomes(reflector, lambda: reflector.get(ns, "thing-new") is not None)
+        await becomes(reflector, lambda: reflector.get(ns, "thing-7") is None)
         assert len(reflector) == 1200
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

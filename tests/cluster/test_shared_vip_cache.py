@@ -1,7 +1,7 @@
 """The cache of ledgers follows the real API server."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -13,6 +13,7 @@ from cluster.shared_vip_documents import SharedVipStatus
 from cluster.shared_vips import SharedVipStore
 from sharedvip.ledger import Ledger
 from tests.cluster.connection import Connection
+from tests.cluster.following import becomes
 from tests.cluster.ledgers import NOW, SOME_ADDRESS, Claimant, group_in, member
 
 pytestmark = pytest.mark.e2e
@@ -32,13 +33,13 @@ async def running(cache: SharedVipCache) -> AsyncGenerator[SharedVipCache]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def becomes(cache: SharedVipCache, is_so: Callable[[], bool]) -> None:
-    """Wait until it is so."""
-    assert await cache.reflector.changed_until(is_so, seconds=DEADLINE_SECONDS)
+def own(cache: SharedVipCache, connection: Connection) -> tuple[Ledger, ...]:
+    """The ledgers of the test's namespace."""
+    return tuple(ledger for ledger in cache.all() if ledger.name.namespace == connection.namespace)
 
 
 def test_it_shows_what_was_there_and_what_comes(connection: Connection) -> None:
-    """By name, by namespace and by address, and as the store reads it."""
+    """By name, and as the store reads it."""
 
     async def story(api: KubernetesApi) -> None:
         first, second = (Claimant(SharedVipStore(api), group_in(connection.namespace, key)) for key in ("a", "B_b"))
@@ -51,9 +52,8 @@ def test_it_shows_what_was_there_and_what_comes(connection: Connection) -> None:
             assert cache.get(first.group) == await first.read()
             assert cache.get(second.group) is None
             await second.claim(member("api"), "81/TCP")
-            await becomes(cache, lambda: cache.get(second.group) is not None)
-            assert cache.in_namespace(connection.namespace) == (await second.read(), await first.read())
-            assert set(cache.in_namespace(connection.namespace)) <= set(cache.all())
+            await becomes(cache.reflector, lambda: cache.get(second.group) is not None)
+            assert own(cache, connection) == (await second.read(), await first.read())
 
     connection.tell(story)
 
@@ -70,17 +70,17 @@ def test_an_address_is_found_while_it_is_claimed_or_lived_on(connection: Connect
                 return group.group in cache.by_address(address)
 
             await group.claim(member("web"), "80/TCP", shared=SOME_ADDRESS)
-            await becomes(cache, lambda: found("10.0.0.1"))
+            await becomes(cache.reflector, lambda: found("10.0.0.1"))
             await group.store.report(group.group, said, now=NOW)
-            await becomes(cache, lambda: found("10.0.0.2") and found("10.0.0.1"))
+            await becomes(cache.reflector, lambda: found("10.0.0.2") and found("10.0.0.1"))
             await group.store.leave(group.group, member("web"))
-            await becomes(cache, lambda: not found("10.0.0.1"))
+            await becomes(cache.reflector, lambda: not found("10.0.0.1"))
             assert found("10.0.0.2")
             await group.store.remove(await group.read())
-            await becomes(cache, lambda: not found("10.0.0.2"))
+            await becomes(cache.reflector, lambda: not found("10.0.0.2"))
 
         assert cache.get(group.group) is None
-        assert cache.in_namespace(connection.namespace) == ()
+        assert own(cache, connection) == ()
 
     connection.tell(story)
 
@@ -96,14 +96,14 @@ def test_changes_are_told_after_the_indexes_know_them(connection: Connection) ->
             def listen(old: Ledger | None, new: Ledger | None) -> None:
                 if (old or new or Ledger(group.group)).name == group.group:
                     assert cache.get(group.group) == new
-                    assert cache.in_namespace(connection.namespace) == (() if new is None else (new,))
+                    assert own(cache, connection) == (() if new is None else (new,))
                     told.append((old, new))
 
             cache.subscribe(listen)
             ledger = await group.claim(member("web"), "80/TCP")
-            await becomes(cache, lambda: len(told) == 1)
+            await becomes(cache.reflector, lambda: len(told) == 1)
             await group.store.remove(ledger)
-            await becomes(cache, lambda: len(told) == 2)
+            await becomes(cache.reflector, lambda: len(told) == 2)
 
         assert told == [(None, ledger), (ledger, None)]
 
@@ -123,8 +123,8 @@ def test_an_object_under_a_wrong_hash_is_nobodys_ledger(connection: Connection) 
     async def story(api: KubernetesApi) -> None:
         group = Claimant(SharedVipStore(api), group_in(connection.namespace, "Web"))
         async with running(SharedVipCache(api)) as cache:
-            assert cache.in_namespace(connection.namespace) == ()
+            assert own(cache, connection) == ()
             ledger = await group.claim(member("web"), "80/TCP")
-            await becomes(cache, lambda: cache.in_namespace(connection.namespace) == (ledger,))
+            await becomes(cache.reflector, lambda: own(cache, connection) == (ledger,))
 
     connection.tell(story)

@@ -291,7 +291,8 @@ def test_an_address_without_a_lock_in_full() -> None:
     _, held = find_untruths(world(stored, ledgers=ledgers, locks={ADDRESS: OTHER}), now=LATER)[::-1]
 
     assert str(free) == (
-        f"SharedVIP default/{KEY}: {ADDRESS} is shared here, and no IPAddress of ours holds it; create that IPAddress "
+        f"SharedVIP default/{KEY}: {ADDRESS} is shared here, and no IPAddress of ours holds it; the reconciler is to "
+        f"make it again, unless an IPAddress of somebody else has that name (kubectl get ipaddress {ADDRESS}) "
         "[address-without-lock]"
     )
     assert str(held) == (
