@@ -50,8 +50,10 @@ def port_of(server: uvicorn.Server) -> int:
 async def connected(server: uvicorn.Server) -> AsyncGenerator[Streams]:
     """A connection to it."""
     reader, writer = await asyncio.open_connection(LOOPBACK, port_of(server))
-    yield reader, writer
-    writer.close()
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
 
 
 async def rest(reader: asyncio.StreamReader) -> bytes:
