@@ -44,11 +44,6 @@ class Answer:
         return self.verdict is Verdict.ALLOWED and not (self.warnings or self.inheritance or self.claimed)
 
     @property
-    def has_claimed(self) -> bool:
-        """Whether the ledger holds what was asked for, because of this request."""
-        return bool(self.claimed)
-
-    @property
     def rules(self) -> tuple[str, ...]:
         """The rules that refused, each once, in the order of their first refusal."""
         return tuple(dict.fromkeys(denial.rule for denial in self.denials))

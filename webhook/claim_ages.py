@@ -1,13 +1,13 @@
 """How long claims wait for their Services, seen by the caches alone; it never reads, writes or decides.
 
-A claim is made a moment before its Service is stored. One that waits longer than the grace (65 s) is a port that nobody
-uses and nobody else can have: the janitor is not doing its work. The webhook measures it, not the reconciler: a
-reconciler that is gone would take the bad news along.
+A claim is made a moment before its Service is stored, and stays for a moment after that is gone. One that waits longer
+than the grace (65 s) is a port that nobody uses and nobody else can have: the janitor is not doing its work. The
+webhook measures it, not the reconciler: a reconciler that is gone would take the bad news along.
 
 Kept up with every change, so that a scrape reads what waits (nearly always nothing) and not 2,000 groups.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Final
 
@@ -31,7 +31,8 @@ class ClaimAges:
         self._services: Final = services
         self._ledgers: Final = ledgers
         self._now: Final = now
-        self._waiting: dict[GroupName, frozenset[Claim]] = {}
+        self._waiting: dict[GroupName, dict[Claim, datetime]] = {}
+        """Since when; a claim without its heading, which each update of a group that moves writes anew."""
         services.subscribe(self._service_changed)
         ledgers.subscribe(self._ledger_changed)
 
@@ -42,9 +43,9 @@ class ClaimAges:
 
     @property
     def oldest_seconds(self) -> float:
-        """The age of the oldest one; 0 where there is none."""
-        made = [claim.claimed_at for claims in self._waiting.values() for claim in claims]
-        return self._age(min(made)) if made else 0.0
+        """How long the first of them has waited; 0 where there is none."""
+        since = [moment for claims in self._waiting.values() for moment in claims.values()]
+        return self._age(min(since)) if since else 0.0
 
     def show(self) -> None:
         """Have the metrics say it."""
@@ -61,15 +62,16 @@ class ClaimAges:
             self._look(one.name, new, new_claims=_claims(new) - _claims(old))
 
     def _look(self, group: GroupName, ledger: Ledger | None, *, new_claims: frozenset[Claim]) -> None:
-        claims = _claims(ledger)
-        shown = confirmed_claims(ledger, self._services.members(group)) if ledger else frozenset[Claim]()
+        shown = _plain(confirmed_claims(ledger, self._services.members(group))) if ledger else frozenset[Claim]()
+        # What is new may be shown at once: the watch of Services is not slower than that of ledgers.
+        known = self._waiting.pop(group, {}) | {claim: claim.claimed_at for claim in new_claims}
         if self._has_begun:
-            # What is new may be shown at once: the watch of Services is not slower than that of ledgers.
-            for claim in shown & (self._waiting.get(group, frozenset()) | new_claims):
+            # Who was shown before, and waits again for its end, was measured then.
+            for claim in shown & {claim for claim, since in known.items() if since == claim.claimed_at}:
                 metrics.CLAIM_SECONDS.observe(self._age(claim.claimed_at))
-        self._waiting.pop(group, None)
-        if waiting := claims - shown:
-            self._waiting[group] = waiting
+        if waiting := _claims(ledger) - shown:
+            now = self._now()
+            self._waiting[group] = {claim: known.get(claim, now) for claim in waiting}
 
     @property
     def _has_begun(self) -> bool:
@@ -82,4 +84,8 @@ class ClaimAges:
 
 
 def _claims(ledger: Ledger | None) -> frozenset[Claim]:
-    return frozenset(ledger.claims) if ledger else frozenset()
+    return _plain(ledger.claims) if ledger else frozenset()
+
+
+def _plain(claims: Iterable[Claim]) -> frozenset[Claim]:
+    return frozenset(claim if claim.heading is None else claim._replace(heading=None) for claim in claims)

@@ -1,11 +1,13 @@
-"""Connections that come to the point: uvicorn's HTTP, with an end for whoever never finishes a head; it reads none.
+"""Connections that come to the point: uvicorn's HTTP, with an end for whoever never finishes a head, or never reads.
 
-uvicorn alone waits for ever, and keeps whatever comes: a few thousand callers that open a connection and say nothing
-would take every file descriptor, and one header without an end all memory. The fuzzer of ``make soak`` found both.
+It reads no request. uvicorn alone waits for ever, and keeps whatever comes: a few thousand callers that open a
+connection and say nothing, or take no answer, would take every file descriptor, and one header without an end all
+memory. The fuzzer of ``make soak`` found the first and the last.
 It also writes an answer in two pieces, each with a TLS record, a packet and a wake-up of its own.
 """
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -27,6 +29,8 @@ class WholeAnswers(asyncio.Transport):
         super().__init__()
         self._transport: Final = transport
         self._head = b""
+        self.on_close: Callable[[], None] | None = None
+        """Told of each call of ``close``."""
         self.abort = transport.abort
         self.is_closing = transport.is_closing
         self.get_extra_info = transport.get_extra_info
@@ -51,6 +55,8 @@ class WholeAnswers(asyncio.Transport):
         """Close it, after what was kept."""
         self.flush()
         self._transport.close()
+        if self.on_close is not None:
+            self.on_close()
 
 
 class PromptProtocol(HttpToolsProtocol):
@@ -58,6 +64,9 @@ class PromptProtocol(HttpToolsProtocol):
 
     head_seconds = 10.0
     """From the first byte of a request's head to its last; the API server sends a head in one piece."""
+    read_seconds = 10.0
+    """For taking what is written: from the moment in which more than the buffers hold waits, or all that is left when
+    the connection is closed."""
     head_limit_bytes = 64 * 1024
     """Of a head that comes in pieces. The API server's have some 300 bytes; Go's own servers take 1 MiB."""
 
@@ -67,6 +76,8 @@ class PromptProtocol(HttpToolsProtocol):
         self._patience: asyncio.TimerHandle | None = None
         """Runs only while something is owed. For whoever waits between two requests uvicorn has a timer of its own, and
         a request that comes whole, as the API server's do, needs none: one timer for each would cost 5 us."""
+        self._reading: asyncio.TimerHandle | None = None
+        """Runs only while answers are not taken, whatever else is owed."""
         self._head_bytes: int | None = None
         """Of the head that is coming; None: none is."""
 
@@ -74,12 +85,26 @@ class PromptProtocol(HttpToolsProtocol):
         """Wait as long as between two requests: an API server may open a connection before it needs one."""
         super().connection_made(transport)
         self.transport = self._whole = WholeAnswers(transport)
+        self._whole.on_close = self._expect_reading
         self._wait(self.timeout_keep_alive)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is over."""
+        self._whole.on_close = None
         self._stop_waiting()
+        self._stop_reading()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """More waits than the buffers hold: an answer is owed being read."""
+        super().pause_writing()
+        self._expect_reading()
+
+    def resume_writing(self) -> None:
+        """It is read; what is left at the end is owed until the connection is gone."""
+        super().resume_writing()
+        if not self.transport.is_closing():
+            self._stop_reading()
 
     def data_received(self, data: bytes) -> None:
         """Pass it on, and see whether more is owed."""
@@ -106,6 +131,12 @@ class PromptProtocol(HttpToolsProtocol):
         self._stop_waiting()
         super().on_headers_complete()
 
+    def on_message_complete(self) -> None:
+        """The last byte of a request; of one that is answered already, it has stopped uvicorn's timer for the next."""
+        super().on_message_complete()
+        if self.cycle.response_complete and not self.transport.is_closing():
+            self._wait(self.timeout_keep_alive)
+
     def on_response_complete(self) -> None:
         """Wait for the rest of a request that is answered already; for the next one, uvicorn does."""
         self._whole.flush()
@@ -121,6 +152,15 @@ class PromptProtocol(HttpToolsProtocol):
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
+
+    def _expect_reading(self) -> None:
+        if self._reading is None:
+            self._reading = self.loop.call_later(self.read_seconds, self.transport.abort)
+
+    def _stop_reading(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
 
     def _refuse(self) -> None:
         self._head_bytes = None

@@ -14,8 +14,9 @@ Plain ASGI, because FastAPI's body handling halves the rate (measured, ``docs/ad
 """
 
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Final
 
@@ -36,6 +37,15 @@ from webhook.world import PATIENCE_SECONDS, Asked
 PATIENCE: Final = 0.5
 """The part of the caller's time that may be spent on waiting for others."""
 
+BODIES_BYTES: Final = 32 * 1024 * 1024
+"""Of large bodies that come in pieces, of all callers together: each may have 7 MiB and 27 s, and twenty of them are
+more memory than a pod has."""
+SMALL_BYTES: Final = 64 * 1024
+"""Of each body, not counted: uvicorn keeps as much of it unasked. A review has some 10 KiB, and who sends large ones
+slowly shall not keep it out."""
+_LENGTH_DIGITS: Final = 20
+"""The HTTP parser lets no more of them count (2^64), and zeros before them without end, which ``int`` refuses."""
+
 _JSON: Final = b"application/json"
 _TEXT: Final = b"text/plain; charset=utf-8"
 _BUG: Final = b"the webhook failed; its log says where\n"
@@ -53,6 +63,39 @@ class ProblemError(Exception):
 
 class ClientGoneError(Exception):
     """Nobody waits for an answer any more."""
+
+
+@dataclass(slots=True)
+class Bodies:
+    """How much is held of the bodies that come in pieces."""
+
+    held_bytes: int = 0
+
+    @contextmanager
+    def part(self, limit_bytes: int) -> Generator[Callable[[int], None]]:
+        """To be told how long one body is by now, which may have so much; given back at the end."""
+        mine = 0
+
+        def hold(length: int) -> None:
+            nonlocal mine
+            more = max(length - SMALL_BYTES, 0) - mine
+            mine += more
+            self.held_bytes += more
+            if more and self.held_bytes > max(BODIES_BYTES, limit_bytes):
+                raise ProblemError(
+                    HTTPStatus.SERVICE_UNAVAILABLE,
+                    "overloaded",
+                    "too many large requests at once: no memory for another",
+                )
+
+        try:
+            yield hold
+        finally:
+            self.held_bytes -= mine
+
+
+BODIES: Final = Bodies()
+"""Of the process."""
 
 
 class AdmissionEndpoint:
@@ -110,29 +153,30 @@ class AdmissionEndpoint:
     async def _exchange(self, scope: Scope, receive: Receive, *, patience_seconds: float) -> bytes:
         content_type, length = _content(scope)
         _require_json(content_type)
-        # Counted after it: who is slow to ask takes no place from those who have asked.
         limit = self._settings.body_limit_bytes
-        if length.isdigit() and int(length) > limit:
+        if length.isdigit() and int(length[-_LENGTH_DIGITS:]) > limit:
             raise _too_large(limit)
         message = await receive()
         body = message.get("body", b"")
-        if message.get("more_body", True) or len(body) > limit:
-            body = await _read_rest(message, receive, limit=limit)
+        if not message.get("more_body", True) and len(body) <= limit:
+            return await self._review(body, patience_seconds=patience_seconds)
+        with BODIES.part(limit) as hold:
+            body = await _read_rest(message, receive, limit=limit, hold=hold)
+            return await self._review(body, patience_seconds=patience_seconds)
+
+    async def _review(self, body: bytes, *, patience_seconds: float) -> bytes:
+        # Counted from here on: who is slow to ask takes no place from those who have asked.
         if self.in_flight >= self._settings.in_flight_limit:
             raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "too many requests at once")
         self.in_flight += 1
-        try:
-            return await self._review(body, patience_seconds=patience_seconds)
-        finally:
-            self.in_flight -= 1
-
-    async def _review(self, body: bytes, *, patience_seconds: float) -> bytes:
         begun = time.perf_counter()
         try:
             request = parse_review(body)
             answer = self._recall(request) or await self._decided(request, patience_seconds=patience_seconds)
         except BadReviewError as error:
             raise ProblemError(HTTPStatus.BAD_REQUEST, "bad-review", str(error)) from error
+        finally:
+            self.in_flight -= 1
         self._reports.add(request, answer, seconds=time.perf_counter() - begun)
         return render_allowed(request.uid) if answer.is_plain else render_review(render(answer, request))
 
@@ -180,13 +224,14 @@ def _require_json(header: bytes) -> None:
         )
 
 
-async def _read_rest(message: Message, receive: Receive, *, limit: int) -> bytes:
+async def _read_rest(message: Message, receive: Receive, *, limit: int, hold: Callable[[int], None]) -> bytes:
     """The body that begins with a message; nearly always that is all of it."""
     body = bytearray()
     while True:
         if message["type"] == "http.disconnect":
             raise ClientGoneError
         body += message.get("body", b"")
+        hold(len(body))
         if len(body) > limit:
             raise _too_large(limit)
         if not message.get("more_body", False):

@@ -13,10 +13,12 @@ from webhook.review import AdmissionRequest, ServiceDocument, ServiceRequest
 from webhook.world import Asked, View, World, asked_addresses
 
 LIMIT: Final = 4096
-"""Services remembered, some 4 MB; the first remembered goes first."""
+"""Services remembered, some 4 MB where each has one or two warnings (measured); the first remembered goes first."""
 LARGEST: Final = 16 * 1024
-"""Bytes of a Service whose answer is worth remembering: most have 2 KiB, and nobody's shall cost all others their
-place in memory."""
+"""Bytes of a Service whose answer is worth remembering: most have 2 KiB."""
+LONGEST: Final = 2048
+"""Characters of all that is remembered of a Service: a warning has some 150, and nobody's hundred shall cost all others
+their place in memory."""
 
 
 class _Known(NamedTuple):
@@ -28,12 +30,17 @@ class _Known(NamedTuple):
 
 
 class StandingAnswers:
-    """The answers to updates that changed nothing."""
+    """The answers to updates that changed nothing.
+
+    Of a group, all are of one view of it: an older one is forgotten with all its answers, as it would keep the group's
+    ledger of its time in memory.
+    """
 
     def __init__(self, world: World) -> None:
         """Know none yet."""
         self._world = world
         self._known: dict[ServiceName, _Known] = {}
+        self._groups: dict[GroupName, set[ServiceName]] = {}
 
     def find(self, request: AdmissionRequest) -> Answer | None:
         """The answer, where it is known; None: decide."""
@@ -42,21 +49,54 @@ class StandingAnswers:
         known = self._known.get(name) if document is not None else None
         if known is None or document is None or known.digest != document.digest:
             return None
-        return known.answer if self._world.is_still(known.view, known.group, name, known.addresses) else None
+        if self._world.is_still(known.view, known.group, name, known.addresses):
+            return known.answer
+        self._forget_group(known.group)
+        return None
 
     def keep(self, request: AdmissionRequest, asked: Asked, answer: Answer) -> None:
         """Remember an answer, if the request changes nothing."""
         document = _unchanged(request)
-        if document is None or asked.candidate.sharing_key is None:
+        if document is None or asked.candidate.sharing_key is None or document.size > LARGEST:
             return
         name = ServiceName(request.namespace, request.name)
-        if document.size + sum(map(len, name)) > LARGEST:
-            return
-        self._known.pop(name, None)
+        known = _Known(document.digest, asked.group, asked_addresses(asked), self._world.cached(asked), answer)
+        self._forget(name)
+        if not self._is_of_one_view(known):
+            self._forget_group(known.group)
+        if _length(name, known) <= LONGEST:
+            self._remember(name, known)
+
+    def _remember(self, name: ServiceName, known: _Known) -> None:
         while len(self._known) >= LIMIT:
-            del self._known[next(iter(self._known))]
-        view, addresses = self._world.cached(asked), asked_addresses(asked)
-        self._known[name] = _Known(document.digest, asked.group, addresses, view, answer)
+            self._forget(next(iter(self._known)))
+        self._known[name] = known
+        self._groups.setdefault(known.group, set()).add(name)
+
+    def _is_of_one_view(self, known: _Known) -> bool:
+        """With all others of its group."""
+        for name in self._groups.get(known.group, ()):
+            view = self._known[name].view
+            return view.ledger is known.view.ledger and view.services is known.view.services
+        return True
+
+    def _forget(self, name: ServiceName) -> None:
+        known = self._known.pop(name, None)
+        if known is not None:
+            names = self._groups[known.group]
+            names.remove(name)
+            if not names:
+                del self._groups[known.group]
+
+    def _forget_group(self, group: GroupName) -> None:
+        for name in self._groups.pop(group, ()):
+            del self._known[name]
+
+
+def _length(name: ServiceName, known: _Known) -> int:
+    """Characters that belong to it alone."""
+    holders = map(repr, (*known.view.holders, *known.view.intended_holders))
+    return sum(map(len, (*name, *known.group, *known.addresses, *known.answer.warnings, *holders)))
 
 
 def _unchanged(request: AdmissionRequest) -> ServiceDocument | None:

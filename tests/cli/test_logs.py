@@ -2,13 +2,17 @@
 
 import asyncio
 import io
+import re
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+import pytest
+import structlog
 
-from cli.logs import JsonLogger, LineLogger
+from cli.logs import JsonLogger, LineLogger, LogFormat, configure
 
 
 def test_without_a_loop_a_line_is_written_at_once() -> None:
@@ -105,3 +109,18 @@ def test_an_exception_brings_its_traceback() -> None:
     assert line["level"] == "error"
     assert "ValueError: invalid literal" in line["exception"]
     assert "exc_info" not in line
+
+
+def test_words_for_a_person_say_when_it_was_and_not_when_it_was_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Decisions are told some at once: each had the time of its telling."""
+    before = structlog.get_config()
+    try:
+        configure(LogFormat.TEXT)
+        structlog.get_logger().info("decided", timestamp=datetime(2026, 1, 1, 12, 30, tzinfo=UTC))
+        structlog.get_logger().info("listening")
+    finally:
+        structlog.configure(**before)
+
+    decided, listening = capsys.readouterr().err.splitlines()
+    assert decided.startswith("2026-01-01T12:30:00Z [info     ] decided")
+    assert re.match(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z \[info     \] listening", listening)

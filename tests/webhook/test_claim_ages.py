@@ -14,8 +14,9 @@ from tests.cluster.scripted import Object, ScriptedApi, event, follow, page
 from webhook.claim_ages import ClaimAges
 
 
-def claimed(*ports: int, service: str = "web") -> Object:
-    """A group's ``SharedVIP``, with claims from ``NOW`` on, a second apart."""
+def claimed(*ports: int, service: str = "web", heading: str = "") -> Object:
+    """A group's ``SharedVIP``, with claims from ``NOW`` on, a second apart; perhaps on their way to an address."""
+    moving = {"heading": {"address": heading, "since": NOW.isoformat()}} if heading else {}
     claims = [
         {
             "port": port,
@@ -23,6 +24,7 @@ def claimed(*ports: int, service: str = "web") -> Object:
             "service": service,
             "uid": f"uid-of-{service}",
             "claimedAt": (NOW + number * timedelta(seconds=1)).isoformat(),
+            **moving,
         }
         for number, port in enumerate(ports)
     ]
@@ -37,12 +39,13 @@ def stored(name: str, *ports: str, key: str | None = KEY) -> Object:
 
 
 class Scene:
-    """Two caches, each with its own script; ten seconds after ``NOW``."""
+    """Two caches, each with its own script; at first ten seconds after ``NOW``."""
 
     def __init__(self, services: ScriptedApi, ledgers: ScriptedApi) -> None:
         self._scripts = services, ledgers
         self._caches = ServiceCache(services.api), SharedVipCache(ledgers.api)
-        self.ages = ClaimAges(*self._caches, now=lambda: NOW + timedelta(seconds=10))
+        self.seconds = 10
+        self.ages = ClaimAges(*self._caches, now=lambda: NOW + timedelta(seconds=self.seconds))
         self._before = confirmations()
 
     async def hear_of_services(self) -> None:
@@ -138,6 +141,46 @@ def test_a_released_claim_waits_no_more() -> None:
         lambda: Scene(
             ScriptedApi([page()]),
             ScriptedApi([page(claimed(80))], [[event("MODIFIED", claimed())], [event("DELETED", claimed())]]),
+        ),
+        story,
+    )
+
+
+def test_who_was_shown_waits_from_when_its_service_is_gone() -> None:
+    """Its claim may be days old, and the janitor has had a moment: that woke people up."""
+
+    async def story(scene: Scene) -> None:
+        await scene.hear_of_services()
+        await scene.hear_of_ledgers()
+        scene.seconds = 100_000
+        await scene.hear_of_services()
+        scene.seconds += 2
+        assert (scene.ages.waiting, scene.ages.oldest_seconds) == (1, 2.0)
+
+        await scene.hear_of_services()
+        assert (scene.ages.waiting, scene.confirmed) == (0, 0)
+
+    web = stored("web", "80/TCP")
+    tell(
+        lambda: Scene(ScriptedApi([page(web), page(), page(web)]), ScriptedApi([page(claimed(80))])),
+        story,
+    )
+
+
+def test_a_claim_on_its_way_to_an_address_is_no_new_one() -> None:
+    """Each update of a group that moves writes it anew: claims of some hours were measured as just confirmed."""
+
+    async def story(scene: Scene) -> None:
+        for _ in range(2):
+            await scene.hear_of_services()
+            await scene.hear_of_ledgers()
+        assert (scene.ages.waiting, scene.ages.oldest_seconds, scene.confirmed) == (1, 9.0, 0)
+
+    web = stored("web", "80/TCP")
+    tell(
+        lambda: Scene(
+            ScriptedApi([page(web), page(web)]),
+            ScriptedApi([page(claimed(80, 81)), page(claimed(80, 81, heading="10.0.0.2"))]),
         ),
         story,
     )

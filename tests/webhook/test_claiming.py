@@ -129,7 +129,7 @@ def test_an_update_holds_the_old_and_the_new(connection: Connection) -> None:
 
         answer = await scene.validate(scene.change(old, "443/TCP"))
 
-        assert answer.has_claimed
+        assert answer.claimed
         assert await scene.claims() == [("web", "80/TCP"), ("web", "443/TCP")]
 
     tell(connection, story)
@@ -255,7 +255,7 @@ def test_an_update_of_what_was_made_anew_meanwhile_is_left_to_the_api_server(con
 
         answer = await scene.validate(scene.change(old, "80/TCP", "81/TCP"))
 
-        assert (answer.verdict, answer.has_claimed) == (ALLOWED, False)
+        assert (answer.verdict, bool(answer.claimed)) == (ALLOWED, False)
 
     tell(connection, story)
 
@@ -374,7 +374,7 @@ def test_an_update_is_not_excused_from_claiming_by_a_late_cache(connection: Conn
 
         answer = await scene.validate(scene.change(old, "80/TCP", "443/TCP"))
 
-        assert (answer.verdict, answer.has_claimed) == (ALLOWED, True)
+        assert (answer.verdict, bool(answer.claimed)) == (ALLOWED, True)
         assert await scene.claims() == [("web", "80/TCP"), ("web", "443/TCP")]
 
     tell(connection, story)
@@ -391,7 +391,7 @@ def test_a_violation_that_was_there_before_may_stay(connection: Connection) -> N
         answer = await scene.validate(scene.change(old, "80/TCP", infra_setting=""))
         more = await scene.validate(scene.change(old, "80/TCP", "443/TCP"))
 
-        assert (answer.verdict, more.verdict, more.has_claimed) == (ALLOWED, ALLOWED, False)
+        assert (answer.verdict, more.verdict, bool(more.claimed)) == (ALLOWED, ALLOWED, False)
         assert any("still in conflict" in warning for warning in more.warnings)
         assert await scene.claims() == [("web", "80/TCP")]
 
@@ -409,7 +409,7 @@ def test_who_came_past_admission_locks_its_address_when_it_is_admitted(connectio
 
         answers = [await scene.validate(scene.change(old, "80/TCP", "443/TCP")) for old in (first, second)]
 
-        assert [(answer.verdict, answer.has_claimed) for answer in answers] == [(ALLOWED, True), (ALLOWED, False)]
+        assert [(answer.verdict, bool(answer.claimed)) for answer in answers] == [(ALLOWED, True), (ALLOWED, False)]
         assert (await scene.lock_of(free), await scene.lock_of(held)) == ("a", "other")
         assert await scene.claims("b") == []
 
@@ -508,7 +508,7 @@ def test_a_member_that_is_being_changed_is_named_to_those_who_wait_for_it(connec
     async def story(scene: Scene) -> None:
         before, after = some_address(), some_address()
         old = await scene.settled("web", "80/TCP", loadBalancerIP=before)
-        assert (await scene.validate(scene.change(old, "80/TCP", load_balancer_ip=after))).has_claimed
+        assert (await scene.validate(scene.change(old, "80/TCP", load_balancer_ip=after))).claimed
 
         answer = await scene.validate(scene.new("api", "443/TCP", load_balancer_ip=before))
 
@@ -524,7 +524,7 @@ def test_who_is_in_a_hurry_waits_less(connection: Connection) -> None:
     """A refusal after the caller's deadline would be none."""
 
     async def story(scene: Scene) -> None:
-        assert (await scene.validate(scene.new("web", "80/TCP"))).has_claimed
+        assert (await scene.validate(scene.new("web", "80/TCP"))).claimed
         hurried = replace(scene.new("api", "80/TCP"), patience_seconds=0.05)
         patient = asyncio.create_task(scene.validate(scene.new("late", "80/TCP")))
 

@@ -1,73 +1,42 @@
 """Connections that never come to the point are ended; the fuzzer found that uvicorn alone keeps them for ever."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import Awaitable, Callable
 
-import uvicorn
+import pytest
 from starlette.types import Receive, Scope, Send
 
 from localcluster.ports import LOOPBACK
+from tests.webhook.streams import DEADLINE_SECONDS, Hasty, Streams, connected, port_of, rest, serving
 from webhook.connections import PromptProtocol, WholeAnswers
 
-DEADLINE_SECONDS = 30.0
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
-class Hasty(PromptProtocol):
-    """With less patience than in earnest."""
-
-    head_seconds = 0.2
-    head_limit_bytes = 1000
+MUCH = 8 * 1024 * 1024
+"""Twice what the system's buffers of one connection take."""
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answers at once, and reads no body but where it is told to."""
+    """Answers at once, and reads no body but where it is told to; much, where it is asked for that."""
     while (b"x-read", b"yes") in scope["headers"] and (await receive())["more_body"]:
         pass
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
-    await send({"type": "http.response.body", "body": b"ok"})
-
-
-@asynccontextmanager
-async def served(*, keep_alive_seconds: int) -> AsyncGenerator[Streams]:
-    """A connection to a server."""
-    config = uvicorn.Config(
-        app, port=0, http=Hasty, ws="none", lifespan="off", log_config=None, timeout_keep_alive=keep_alive_seconds
-    )
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve())
-    try:
-        while not server.started:  # noqa: ASYNC110 - uvicorn tells nobody
-            await asyncio.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        reader, writer = await asyncio.open_connection(LOOPBACK, port)
-        yield reader, writer
-        writer.close()
-    finally:
-        server.should_exit = True
-        await task
+    body = b"ok" * (MUCH if scope["path"] == "/much" else 1)
+    headers = [(b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 def tell(story: Callable[[Streams], Awaitable[None]], *, keep_alive_seconds: int = 3600) -> None:
     """Run a story on a connection."""
 
     async def whole() -> None:
-        async with asyncio.timeout(DEADLINE_SECONDS), served(keep_alive_seconds=keep_alive_seconds) as streams:
+        async with (
+            asyncio.timeout(DEADLINE_SECONDS),
+            serving(app, keep_alive_seconds=keep_alive_seconds) as server,
+            connected(server) as streams,
+        ):
             await story(streams)
 
     asyncio.run(whole())
-
-
-async def rest(reader: asyncio.StreamReader) -> bytes:
-    """All that comes until the server hangs up."""
-    said = b""
-    try:
-        while piece := await reader.read(1000):
-            said += piece
-    except ConnectionError:
-        pass
-    return said
 
 
 async def ask(streams: Streams, request: bytes) -> None:
@@ -138,6 +107,84 @@ def test_the_rest_of_what_is_answered_already_is_not_waited_for() -> None:
         await ask(streams, b"POST /validate HTTP/1.1\r\nContent-Length: 1000\r\n\r\n")
         writer.write(b"x")
         assert await rest(reader) == b""
+
+    tell(story)
+
+
+def test_a_connection_whose_answered_request_comes_to_its_end_stays() -> None:
+    """The API server keeps it, and it was reset under the next request."""
+
+    async def story(streams: Streams) -> None:
+        reader, writer = streams
+        await ask(streams, REQUEST[:-2])
+        writer.write(REQUEST[-2:])
+        done, _ = await asyncio.wait([with_time := asyncio.create_task(reader.read(1))], timeout=3 * Hasty.head_seconds)
+        assert not done
+        with_time.cancel()
+
+    tell(story)
+
+
+def test_a_connection_whose_answered_request_came_to_its_end_is_waited_for_as_any() -> None:
+    """As between two requests."""
+
+    async def story(streams: Streams) -> None:
+        reader, writer = streams
+        await ask(streams, REQUEST[:-2])
+        writer.write(REQUEST[-2:])
+        assert await rest(reader) == b""
+
+    tell(story, keep_alive_seconds=1)
+
+
+class Roomy(Hasty):
+    """Never told that more is written than is read."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """Room for everything."""
+        transport.set_write_buffer_limits(high=16 * MUCH)
+        super().connection_made(transport)
+
+
+GET = b"GET /much HTTP/1.1\r\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "http"),
+    [
+        pytest.param((GET + b"\r\n") * 3, Hasty, id="several requests at once"),
+        pytest.param(GET + b"\r\n", Roomy, id="one, and uvicorn closes what is idle"),
+        pytest.param(GET + b"Connection: close\r\n\r\n", Roomy, id="one that is to be the last"),
+    ],
+)
+def test_whoever_reads_no_answer_is_waited_for_a_while_only(said: bytes, http: type[PromptProtocol]) -> None:
+    """Closing waits until all is written, and writing until the caller reads: both for ever."""
+
+    async def story() -> None:
+        async with asyncio.timeout(DEADLINE_SECONDS), serving(app, keep_alive_seconds=1, http=http) as server:
+            with socket.create_connection((LOOPBACK, port_of(server))) as line:
+                line.sendall(said)
+                while not server.server_state.total_requests:  # noqa: ASYNC110 - uvicorn tells nobody
+                    await asyncio.sleep(0.01)
+                while server.server_state.connections:  # noqa: ASYNC110 - likewise
+                    await asyncio.sleep(0.01)
+
+    asyncio.run(story())
+
+
+def test_whoever_reads_late_is_served_on() -> None:
+    """Once all is read, nothing is owed."""
+
+    async def story(streams: Streams) -> None:
+        reader, writer = streams
+        writer.write(GET + b"\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(2 * MUCH)
+        done, _ = await asyncio.wait([with_time := asyncio.create_task(reader.read(1))], timeout=3 * Hasty.read_seconds)
+        assert not done
+        with_time.cancel()
+        await asyncio.wait([with_time])
+        await ask(streams, REQUEST)
 
     tell(story)
 

@@ -1,5 +1,6 @@
 """An update that changes nothing gets the answer of the last one, and only for as long as that is still right."""
 
+import gc
 import json
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -13,15 +14,15 @@ from cluster.reflector import ObjectName
 from cluster.services import ServiceCache
 from cluster.shared_vip_cache import SharedVipCache
 from cluster.shared_vips import SharedVipStore
-from sharedvip.model import Policy
+from sharedvip.model import Policy, ServiceView
 from sharedvip.parse import ServiceObject, parse_service
-from tests.builders import service_object
+from tests.builders import GROUP, service_object
 from webhook import standing
 from webhook.admission import Admission, parse_asked
 from webhook.answer import Answer
 from webhook.claiming import Claiming
 from webhook.review import AdmissionRequest, parse_review
-from webhook.world import World
+from webhook.world import View, World
 
 NO_API = cast("KubernetesApi", None)
 """What nobody asks here: updates that change nothing are answered from the caches."""
@@ -78,6 +79,11 @@ class Desk:
     def find(self, request: AdmissionRequest) -> Answer | None:
         """What is remembered."""
         return self.admission.standing.find(request)
+
+
+def is_kept(members: tuple[ServiceView, ...]) -> bool:
+    """Whether a view of the group with these members is in memory."""
+    return any(isinstance(one, View) for one in gc.get_referrers(members))
 
 
 def _now() -> datetime:
@@ -171,6 +177,45 @@ def test_the_first_remembered_goes_first(monkeypatch: pytest.MonkeyPatch) -> Non
         decided(desk, update(service))
 
     assert [desk.find(update(service)) is not None for service in services] == [False, True, True]
+
+
+def test_of_a_group_that_changes_one_view_is_remembered() -> None:
+    """Each holds the group's whole ledger: a thousand Services that were updated while it changed kept a thousand."""
+    desk = Desk()
+    services = [stored(f"web-{number}", f"{number}/TCP") for number in range(1, 4)]
+    desk.observe(*services)
+    generations: list[tuple[ServiceView, ...]] = []
+    for service in services:
+        generations.append(desk.services.members(GROUP))
+        decided(desk, update(service))
+        desk.observe(stored("api", f"{len(generations)}/UDP"))
+
+    assert [is_kept(members) for members in generations] == [False, False, True]
+
+
+def test_what_is_found_to_be_old_is_forgotten() -> None:
+    """Nobody may ever ask about the others again."""
+    desk = Desk()
+    services = [stored(name, f"{number}/TCP") for number, name in enumerate(("a", "b"), start=80)]
+    desk.observe(*services)
+    for service in services:
+        decided(desk, update(service))
+    members = desk.services.members(GROUP)
+    assert is_kept(members)
+    desk.observe(stored("c", "82/TCP"))
+
+    assert desk.find(update(services[0])) is None
+    assert not is_kept(members)
+
+
+def test_a_long_answer_is_not_remembered() -> None:
+    """One Service may be in conflict with a thousand."""
+    desk = Desk()
+    web = stored("web", "80/TCP", *(f"{number}/TCP" for number in range(100, 130)))
+    desk.observe(web, stored("api", "80/TCP", *(f"{number}/TCP" for number in range(100, 130))))
+
+    assert len(decided(desk, update(web)).warnings) > standing.LONGEST / 150
+    assert desk.find(update(web)) is None
 
 
 def test_a_large_service_is_not_remembered() -> None:
