@@ -41,8 +41,8 @@ class WholeAnswers(asyncio.Transport):
         if self._head:
             self._transport.write(b"".join((self._head, data)))
             self._head = b""
-        elif bytes(data[: len(_HEAD)]) == _HEAD and bytes(data[: len(_CONTINUE)]) != _CONTINUE:
-            self._head = bytes(data)
+        elif isinstance(data, bytes) and data.startswith(_HEAD) and not data.startswith(_CONTINUE):
+            self._head = data
         else:
             self._transport.write(data)
 

@@ -62,7 +62,8 @@ CLAIMS_WAITING: Final = Gauge(
     "sharedvip_claims_waiting", "Claims whose Service the caches do not show: on its way, or never to come."
 )
 CLAIM_OLDEST: Final = Gauge(
-    "sharedvip_claim_oldest_waiting_seconds", "The age of the oldest claim without its Service; 0: there is none."
+    "sharedvip_claim_oldest_waiting_seconds",
+    "How long the first claim without its Service has waited; 0: there is none.",
 )
 CLAIM_SECONDS: Final = Histogram(
     "sharedvip_claim_confirmation_seconds",

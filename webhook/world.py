@@ -168,7 +168,8 @@ class World:
         if self._services.members(group) is not view.services or self._ledgers.get(group) is not view.ledger:
             return False
         address, intended = addresses
-        return (
+        # Most have none, and then nobody else can hold it.
+        return not (address or intended) or (
             self._holders(group, candidate, address) == view.holders
             and self._holders(group, candidate, intended) == view.intended_holders
         )
