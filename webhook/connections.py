@@ -123,12 +123,14 @@ class PromptProtocol(HttpToolsProtocol):
         """The first byte of a head."""
         super().on_message_begin()
         self._head_bytes = 0
-        self._stop_waiting()
+        if self._patience is not None:
+            self._stop_waiting()
 
     def on_headers_complete(self) -> None:
         """From here on the request has its own deadline."""
         self._head_bytes = None
-        self._stop_waiting()
+        if self._patience is not None:
+            self._stop_waiting()
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:

@@ -61,6 +61,9 @@ class ProblemError(Exception):
         self.reason = reason
 
 
+_TOO_LATE: Final = ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "deadline", "no decision within the caller's timeout")
+
+
 class ClientGoneError(Exception):
     """Nobody waits for an answer any more."""
 
@@ -126,9 +129,11 @@ class AdmissionEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request, whatever it is."""
         status, content_type, body = HTTPStatus.OK, _JSON, b""
+        seconds = deadline_seconds(scope.get("query_string", b""))
         try:
-            body = await self._answer(scope, receive)
-        except ProblemError as problem:
+            body = await within(seconds, self._exchange(scope, receive, patience_seconds=seconds * PATIENCE))
+        except (ProblemError, TimeoutError) as error:
+            problem = error if isinstance(error, ProblemError) else _TOO_LATE
             metrics.FAILURES.labels(self.webhook, problem.reason).inc()
             self._log.warning("admission.failed", reason=problem.reason, problem=str(problem))
             status, content_type, body = problem.status, _TEXT, f"{problem}\n".encode()
@@ -140,15 +145,6 @@ class AdmissionEndpoint:
             self._log.exception("admission.failed", reason="bug")
             status, content_type, body = HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, _BUG
         await _send(send, status, content_type, body, is_last=self.is_leaving)
-
-    async def _answer(self, scope: Scope, receive: Receive) -> bytes:
-        seconds = deadline_seconds(scope.get("query_string", b""))
-        try:
-            return await within(seconds, self._exchange(scope, receive, patience_seconds=seconds * PATIENCE))
-        except TimeoutError as error:
-            raise ProblemError(
-                HTTPStatus.SERVICE_UNAVAILABLE, "deadline", "no decision within the caller's timeout"
-            ) from error
 
     async def _exchange(self, scope: Scope, receive: Receive, *, patience_seconds: float) -> bytes:
         content_type, length = _content(scope)

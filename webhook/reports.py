@@ -17,7 +17,7 @@ from webhook.answer import Answer, Verdict
 from webhook.review import AdmissionRequest
 
 MOMENT_SECONDS: Final = 0.02
-AT_ONCE: Final = 32
+AT_ONCE: Final = 48
 """Told in one go: whoever asks meanwhile waits for it."""
 _OPERATIONS: Final = frozenset({"CREATE", "UPDATE", "DELETE", "CONNECT"})
 

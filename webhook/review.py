@@ -62,9 +62,11 @@ class ServiceDocument(msgspec.Struct, gc=False):
             self.spec == other.spec
             and self.status == other.status
             and mine.annotations == theirs.annotations
-            and mine.sharing_label == theirs.sharing_label
+            and mine.uid == theirs.uid
+            and mine.name == theirs.name
+            and mine.namespace == theirs.namespace
             and mine.deletion_timestamp == theirs.deletion_timestamp
-            and (mine.uid, mine.name, mine.namespace) == (theirs.uid, theirs.name, theirs.namespace)
+            and mine.sharing_label == theirs.sharing_label
         )
 
     @property
