@@ -53,8 +53,8 @@ class Awaited:
         change = self._changes.get(ledger.name)
         if change is None or change.shared != ledger.shared or self._now() - change.since > GRACE:
             return ()
-        on_the_way = (s for s in services if _is_member(ledger, s) and not is_accepted(ledger, s))
-        return tuple(sorted((s for s in on_the_way if _had(change.before, s)), key=lambda s: s.name))
+        differing = (s for s in services if _is_member(ledger, s) and not is_accepted(ledger, s))
+        return tuple(sorted((s for s in differing if _is_behind(ledger, change.before, s)), key=lambda s: s.name))
 
     def wake_seconds(self, ledger: Ledger) -> float:
         """When nothing that was admitted can be on its way any more: a second after the grace."""
@@ -62,14 +62,18 @@ class Awaited:
 
 
 def _is_member(ledger: Ledger, service: ServiceView) -> bool:
-    """Whether it is in the group with all its ports, so that only what the group shares can differ."""
+    """Whether it is alone in the group with all its ports: of several, none can change what they share by itself."""
     claimed = {claim.listener for claim in ledger.claims_of(member_of(service))}
-    return bool(claimed) and service.is_member and not service.is_deleting and claimed.issuperset(service.listeners)
+    is_alone = ledger.members == (member_of(service),)
+    return is_alone and service.is_member and not service.is_deleting and claimed.issuperset(service.listeners)
 
 
-def _had(before: SharedValues | None, service: ServiceView) -> bool:
-    """Whether it is as the ledger said before: who was changed past admission is not."""
-    return before is None or _settled(shared_values(service)) == _settled(before)
+def _is_behind(ledger: Ledger, before: SharedValues | None, service: ServiceView) -> bool:
+    """Whether it is as the ledger said before, or where it lives: who was changed past admission is not."""
+    values = shared_values(service)
+    if before is not None:
+        return _settled(values) == _settled(before)
+    return values.static_address in {"", ledger.vip, ledger.shared.static_address}
 
 
 def _settled(values: SharedValues) -> SharedValues:
