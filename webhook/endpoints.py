@@ -129,8 +129,8 @@ class AdmissionEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request, whatever it is."""
         status, content_type, body = HTTPStatus.OK, _JSON, b""
-        seconds = deadline_seconds(scope.get("query_string", b""))
         try:
+            seconds = deadline_seconds(scope.get("query_string", b""))
             body = await within(seconds, self._exchange(scope, receive, patience_seconds=seconds * PATIENCE))
         except (ProblemError, TimeoutError) as error:
             problem = error if isinstance(error, ProblemError) else _TOO_LATE

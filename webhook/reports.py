@@ -1,7 +1,7 @@
 """What is counted and logged of decisions, several at once: at most a moment after the answer; it never decides.
 
 A line and two metrics cost 10 us one by one, a fifth of a decision without a ledger write, as little of their code is
-in the processor's caches by then; in one go they cost less than half of it (``docs/adr/0006``).
+in the processor's caches by then; in one go they cost 6 us (``docs/adr/0006``).
 """
 
 import asyncio

@@ -49,6 +49,14 @@ def test_all_violations_are_reported_at_once_in_one_order() -> None:
     ]
 
 
+def test_who_cannot_join_is_not_told_of_holders() -> None:
+    """Neither of its address nor of the one that it intends: what it breaks is known without anybody else."""
+    met = replace(situation(), address_holders=(OTHER_GROUP,), intended_holders=(OTHER_GROUP,))
+    candidate = service(type="ClusterIP", load_balancer_ip="10.0.0.1", intended_address="10.0.0.2")
+
+    assert "static-address-taken" not in rules(candidate, met)
+
+
 @pytest.mark.parametrize(
     "candidate",
     [

@@ -51,6 +51,14 @@ async def ask(streams: Streams, request: bytes) -> None:
 REQUEST = b"POST /validate HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}"
 
 
+async def stays(reader: asyncio.StreamReader) -> None:
+    """The server must not hang up for longer than a head may take."""
+    with_time = asyncio.create_task(reader.read(1))
+    done, _ = await asyncio.wait([with_time], timeout=3 * Hasty.head_seconds)
+    assert not done
+    with_time.cancel()
+
+
 def test_a_connection_that_comes_to_the_point_stays() -> None:
     """One request after the other, also in pieces, and longer than a head may take."""
 
@@ -60,10 +68,7 @@ def test_a_connection_that_comes_to_the_point_stays() -> None:
         writer.write(REQUEST[:20])
         await writer.drain()
         await ask(streams, REQUEST[20:])
-        with_time = asyncio.create_task(rest(reader))
-        done, _ = await asyncio.wait([with_time], timeout=3 * Hasty.head_seconds)
-        assert not done
-        with_time.cancel()
+        await stays(reader)
 
     tell(story)
 
@@ -118,9 +123,7 @@ def test_a_connection_whose_answered_request_comes_to_its_end_stays() -> None:
         reader, writer = streams
         await ask(streams, REQUEST[:-2])
         writer.write(REQUEST[-2:])
-        done, _ = await asyncio.wait([with_time := asyncio.create_task(reader.read(1))], timeout=3 * Hasty.head_seconds)
-        assert not done
-        with_time.cancel()
+        await stays(reader)
 
     tell(story)
 
