@@ -53,6 +53,9 @@ def webhook(  # noqa: PLR0913 - one parameter per flag
     host: Annotated[str | None, typer.Option(help="Where to listen (default 0.0.0.0).")] = None,
     health_port: HealthPort = None,
     drain_seconds: Annotated[float | None, typer.Option(help="Not ready before the port closes (default 5).")] = None,
+    linger_seconds: Annotated[
+        float | None, typer.Option(help="Then, at most, until callers close unused connections (default 95).")
+    ] = None,
     client_ca: Annotated[
         Path | None, typer.Option(help="PEM; watched. Only callers with a certificate of these authorities.")
     ] = None,
@@ -75,6 +78,7 @@ def webhook(  # noqa: PLR0913 - one parameter per flag
         "host": host,
         "health_port": health_port,
         "drain_seconds": drain_seconds,
+        "linger_seconds": linger_seconds,
         "client_ca": client_ca,
         "client_names": client_name,
         "load_balancer_class": load_balancer_class,

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
@@ -56,11 +57,11 @@ class Rig(Stage):
 
     async def restart_replica(self, number: int) -> None:
         """SIGKILL to one webhook replica; returns when its successor is ready."""
-        await asyncio.to_thread(self._restart_replica, self.replicas[number % len(self.replicas)])
+        await _to_its_end(self._restart_replica, self.replicas[number % len(self.replicas)])
 
     async def restart_api_server(self, *, kill: bool) -> None:
         """End the API server; returns when its successor is ready."""
-        await asyncio.to_thread(self.cluster.restart_apiserver, kill=kill)
+        await _to_its_end(partial(self.cluster.restart_apiserver, kill=kill))
 
     def _restart_replica(self, replica: Replica) -> None:
         self.stop(replica.name, kill=True)
@@ -77,3 +78,12 @@ class Rig(Stage):
                 ):
                     self.stop(RECONCILER, kill=True)
                     self.start_reconciler()
+
+
+async def _to_its_end(work: Callable[..., object], *words: object) -> None:
+    """In a thread, also when nobody wants it any more: a storm that is over must not strike the next guarantee."""
+    task = asyncio.ensure_future(asyncio.to_thread(work, *words))
+    try:
+        await asyncio.shield(task)
+    finally:
+        await asyncio.wait({task})

@@ -29,14 +29,18 @@ _LOADED_SECONDS: Final = 30.0
 _LANES: Final = 4
 
 _FAILED_OPEN: Final = "apiserver_admission_webhook_fail_open_count"
+_FAILING_OPEN: Final = "failing open"
 
 
 async def rolling_restart(rig: Rig, arena: Arena, *, rounds: int, result: Result) -> None:
     """Every replica is replaced, as a Deployment does it, again and again."""
 
     async def roll() -> None:
-        for replica in rig.replicas:
+        leaving = rig.replicas
+        for replica in leaving:
             await asyncio.to_thread(rig.replace_webhook, replica, drain_seconds=DRAIN_SECONDS)
+        for replica in leaving:
+            await asyncio.to_thread(rig.wait_ended, replica)
             result.counts["replicas replaced"] += 1
 
     await _applying_during(roll, rig, arena, rounds=rounds, result=result)
@@ -82,6 +86,12 @@ def failed_open(stage: Stage) -> float:
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(_FAILED_OPEN))
 
 
+def told_of_failures(stage: Stage) -> list[str]:
+    """What the API server's log says of them, in its own words."""
+    log = (stage.cluster.directory / "kube-apiserver.log").read_text(errors="replace")
+    return [line for line in log.splitlines() if _FAILING_OPEN in line]
+
+
 async def _applying_during(
     storm: Callable[[], Awaitable[None]], rig: Rig, arena: Arena, *, rounds: int, result: Result
 ) -> None:
@@ -97,7 +107,9 @@ async def _applying_during(
     await asyncio.gather(*(_apply_until(task, arena, result) for _ in range(_LANES)))
     await task
     passed = await asyncio.to_thread(failed_open, rig) - before
-    result.expect(passed == 0, f"{passed:.0f} calls of the mutating webhook failed, and were let pass")
+    told = await asyncio.to_thread(told_of_failures, rig)
+    what = "\n".join((f"{passed:.0f} calls of the mutating webhook failed, and were let pass", *told[-round(passed) :]))
+    result.expect(passed == 0, what)
 
 
 async def _apply_until(over: asyncio.Task[None], arena: Arena, result: Result) -> None:

@@ -37,6 +37,9 @@ class WebhookSettings:
     """How often the mounted files are looked at."""
     drain_seconds: float = 5.0
     """Not ready, and still serving, before the port closes: a Service needs a moment to send calls elsewhere."""
+    linger_seconds: float = 95.0
+    """After that: at most, until the API server has closed the connections that it does not use. Only it can do so
+    without losing a call that is just being sent."""
     staleness_limit_seconds: float = 180.0
     """Not ready beyond it: bookmarks come every minute, so three of them are missing."""
 
@@ -56,12 +59,18 @@ def _problems(settings: WebhookSettings) -> Iterator[str]:
         yield f"body_limit_bytes: {settings.body_limit_bytes} must be at least 1; for example 7340032"
     if settings.in_flight_limit < 1:
         yield f"in_flight_limit: {settings.in_flight_limit} must be at least 1; for example 256"
+    if settings.client_names and settings.client_ca is None:
+        yield "client_names: nothing is compared without client_ca; for example /etc/sharedvip/client-ca/ca.crt"
+    yield from _times(settings)
+
+
+def _times(settings: WebhookSettings) -> Iterator[str]:
     if settings.keep_alive_seconds <= POOL_SECONDS:
         value = settings.keep_alive_seconds
         yield f"keep_alive_seconds: {value} must be more than the API server's {POOL_SECONDS}; for example 120"
-    if settings.client_names and settings.client_ca is None:
-        yield "client_names: nothing is compared without client_ca; for example /etc/sharedvip/client-ca/ca.crt"
     if settings.certificate_poll_seconds <= 0:
         yield f"certificate_poll_seconds: {settings.certificate_poll_seconds} must be more than 0; for example 10"
     if settings.drain_seconds < 0:
         yield f"drain_seconds: {settings.drain_seconds} must not be negative; for example 5"
+    if settings.linger_seconds < 0:
+        yield f"linger_seconds: {settings.linger_seconds} must not be negative; for example 95"

@@ -29,6 +29,7 @@ from localcluster.mounted import MountedVolume
 from localcluster.ports import LOOPBACK, free_ports
 from localcluster.processes import ChildProcesses
 from localcluster.waiting import wait_until
+from webhook.settings import WebhookSettings
 
 AVI: Final = "avi-simulator"
 RECONCILER: Final = "reconciler"
@@ -36,6 +37,7 @@ START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 10.0
 DRAIN_SECONDS: Final = 0.2
 """Here nobody needs a moment to learn that a replica goes, unless it is replaced under load."""
+LINGER_SECONDS: Final = WebhookSettings().linger_seconds
 POLL_SECONDS: Final = 0.5
 """How often the webhook looks at its certificate: nobody waits for a kubelet here."""
 _DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -135,12 +137,10 @@ class Stage:
         )
 
     def replace_webhook(self, replica: Replica, *, drain_seconds: float = DRAIN_SECONDS) -> Replica:
-        """As a rolling update with ``maxSurge: 1`` does: a ready successor first, then SIGTERM, and the orderly end.
+        """As a rolling update with ``maxSurge: 1`` does: a ready successor first, then SIGTERM.
 
-        New connections come until ``/readyz`` says no, and then go elsewhere, as kube-proxy sees to it.
-
-        Raises:
-            RuntimeError: It did not end by itself, or not with 0.
+        New connections come until ``/readyz`` says no, and then go elsewhere, as kube-proxy sees to it. The rest of its
+        orderly end nobody waits for, until somebody asks ``wait_ended``.
         """
         successor, others = self._new_replica(*free_ports(2)), tuple(one for one in self.replicas if one != replica)
         self.start_webhook(successor, drain_seconds=drain_seconds)
@@ -149,11 +149,18 @@ class Stage:
         os.killpg(self._children.pids[replica.name], signal.SIGTERM)
         wait_until(lambda: not is_ready(replica.health_port), what="it is not ready", deadline_seconds=START_SECONDS)
         self._send_to(*others, successor)
-        code = self._children.wait(replica.name, timeout_seconds=START_SECONDS)
+        return successor
+
+    def wait_ended(self, replica: Replica) -> None:
+        """Return when one that was replaced has ended.
+
+        Raises:
+            RuntimeError: It did not by itself, or not with 0.
+        """
+        code = self._children.wait(replica.name, timeout_seconds=START_SECONDS + LINGER_SECONDS)
         self._children.kill(replica.name)
         if code != 0:
             raise RuntimeError(f"{replica.name} ended with {code}:\n{self.log_tail(replica.name)}")
-        return successor
 
     def issue_certificates(self) -> None:
         """``sharedvip certs``, as the Job of ``deploy/`` runs it.

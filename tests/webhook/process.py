@@ -99,6 +99,14 @@ class Webhook:
                 return float(line.rpartition(" ")[2])
         return 0.0
 
+    def wait_to_linger(self) -> None:
+        """Wait until only open connections keep it from ending."""
+        wait_until(
+            lambda: "webhook.lingering" in self.children.log_tail("webhook"),
+            what="it has drained",
+            deadline_seconds=DEADLINE_SECONDS,
+        )
+
     def terminate(self) -> None:
         """SIGTERM, and no waiting."""
         os.killpg(self.children.pids["webhook"], signal.SIGTERM)

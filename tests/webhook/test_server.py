@@ -189,6 +189,50 @@ def test_at_the_end_it_is_not_ready_first_and_finishes_what_is_in_flight(
         assert webhook.children.wait("webhook", timeout_seconds=DEADLINE_SECONDS) == 0
 
 
+def test_at_the_end_an_unused_connection_is_its_callers_to_close(sharedvips: LocalCluster, tmp_path: Path) -> None:
+    """A call that is sent on it meanwhile is answered, as the last one: nothing that we close carries a call."""
+    with started(tmp_path, sharedvips.kubeconfig, "--drain-seconds=0") as webhook:
+        webhook.wait_for("/readyz", 200)
+        used, unused = webhook.connect(), webhook.connect()
+        for connection in (used, unused):
+            connection.request("POST", "/validate", DELETION, HEADERS)
+            assert json.load(connection.getresponse())["response"]["allowed"]
+
+        webhook.terminate()
+        webhook.wait_to_linger()
+        used.request("POST", "/validate", DELETION, HEADERS)
+        answer = used.getresponse()
+        assert answer.headers["connection"] == "close"
+        assert json.load(answer)["response"]["allowed"]
+        assert webhook.children.wait("webhook", timeout_seconds=0.0) is None
+        used.close()
+        unused.close()
+        assert webhook.children.wait("webhook", timeout_seconds=DEADLINE_SECONDS) == 0
+
+
+@pytest.mark.parametrize(
+    ("flag", "signals"),
+    [
+        pytest.param("--linger-seconds=95", 2, id="asked twice"),
+        pytest.param("--linger-seconds=0.5", 1, id="its time is over"),
+    ],
+)
+def test_nobody_who_keeps_a_connection_keeps_it_from_ending(
+    sharedvips: LocalCluster, tmp_path: Path, flag: str, signals: int
+) -> None:
+    """With exit code 0 all the same."""
+    with started(tmp_path, sharedvips.kubeconfig, "--drain-seconds=0", flag) as webhook:
+        webhook.wait_for("/readyz", 200)
+        kept = webhook.connect()
+        kept.connect()
+        webhook.terminate()
+        webhook.wait_to_linger()
+        for _ in range(signals - 1):
+            webhook.terminate()
+        assert webhook.children.wait("webhook", timeout_seconds=DEADLINE_SECONDS) == 0
+        kept.close()
+
+
 def test_it_is_alive_and_not_ready_without_an_api_server(sharedvips: LocalCluster, tmp_path: Path) -> None:
     """503 with the reason; admission answers 503 too, and does not guess."""
     nowhere = tmp_path / "kubeconfig"
