@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import ctypes
-import gc
 import signal
 import socket
 from collections.abc import AsyncGenerator, Generator
@@ -28,6 +26,7 @@ from webhook.claiming import Claiming
 from webhook.clients import Certificate, protocol
 from webhook.connections import PromptProtocol
 from webhook.ending import Ending
+from webhook.memory import return_large_blocks, settle
 from webhook.settings import WebhookSettings
 from webhook.world import World
 
@@ -35,9 +34,6 @@ USER_AGENT: Final = "sharedvip-webhook"
 BACKLOG: Final = 2048
 FINISH_SECONDS: Final = 35
 """For what is in flight at the end: the API server's longest webhook timeout is 30 s."""
-
-COLLECT_AFTER: Final = 20_000
-"""More objects than before, instead of Python's 700."""
 
 _log = structlog.get_logger()
 
@@ -58,6 +54,7 @@ async def serve(settings: WebhookSettings, certificate: Certificate, *, kubeconf
         NoClusterError: No API server is named.
         OSError: A port cannot be had.
     """
+    return_large_blocks()
     ending = Ending()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ending.ask)
@@ -83,22 +80,9 @@ async def serve(settings: WebhookSettings, certificate: Certificate, *, kubeconf
 
 
 async def _settle(services: ServiceCache, ledgers: SharedVipCache) -> None:
-    """Spare the garbage collector the modules and the filled caches: looking through them takes 50 ms each time.
-
-    What a request leaves behind is gone without it, so that it need not look often either.
-    """
     await services.reflector.synced()
     await ledgers.reflector.synced()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER)
-    _give_back()
-
-
-def _give_back() -> None:
-    """To the system, what importing and filling needed for a moment; nothing where the C library is not glibc."""
-    with contextlib.suppress(AttributeError, OSError, TypeError):
-        ctypes.CDLL(None).malloc_trim(0)
+    settle()
 
 
 class _Problems:
