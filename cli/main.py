@@ -252,13 +252,17 @@ def _settings(kind: type[Any], prefix: str, flags: dict[str, Any], config: Path 
 
 def _run(program: Coroutine[Any, Any, int]) -> None:
     """Run a program to its end; what it cannot do without ends it with a sentence, not a traceback."""
-    from cluster.errors import ClusterError  # noqa: PLC0415 - see the module's docstring
+    import msgspec  # noqa: PLC0415 - see the module's docstring
+
+    from cluster.errors import ClusterError  # noqa: PLC0415 - likewise
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             sys.exit(runner.run(program))
     except (ClusterError, OSError) as error:
         _fail(str(error))
+    except msgspec.MsgspecError as error:
+        _fail(f"the API server answered with something that cannot be read: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
 

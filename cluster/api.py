@@ -13,7 +13,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Final, Self, cast
 
 import aiohttp
 
@@ -26,6 +26,12 @@ APPLY = "application/apply-patch+yaml"
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 _FIRST_ERROR_STATUS = 400
+
+
+CONNECTIONS: Final = 64
+"""At once; further requests wait for one. aiohttp takes the one that has rested longest, so that a pool stays as large
+as it ever was while anything is asked: each is a third of a MiB, and 256 of them were more than half of a pod's memory.
+Sixty-four at 5 ms a call are more than an API server answers."""
 
 
 class _Transport(RESTClientObject):
@@ -65,8 +71,7 @@ class KubernetesApi:
         except Exception as error:  # the loader checks little (an empty file is a TypeError), and so do its plugins
             what = " ".join(f"{kubeconfig} cannot be used: {error}".split())
             raise NoClusterError(f"cannot tell where the API server is: {what}") from error
-        # Above it, requests would wait for each other where admission has a deadline.
-        configuration.connection_pool_maxsize = 256
+        configuration.connection_pool_maxsize = CONNECTIONS
         return cls._with_tls(configuration, kubeconfig, user_agent=user_agent)
 
     @classmethod

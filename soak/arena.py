@@ -91,6 +91,11 @@ def ports_patch(*ports: int) -> Manifest:
     return {"spec": {"ports": [_port(port) for port in ports]}}
 
 
+def address_patch(address: str) -> Manifest:
+    """What changes a Service's static address."""
+    return {"spec": {"loadBalancerIP": address}}
+
+
 def key_patch(key: str | None) -> Manifest:
     """What moves a Service to another group; None: what takes it out of its own."""
     return {"metadata": {"annotations": {SHARED_VIP: key}}}

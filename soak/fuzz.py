@@ -4,6 +4,7 @@ What is wrong is told with the seed and the number of the case, which make the s
 """
 
 import asyncio
+import itertools
 import os
 import random
 import re
@@ -25,6 +26,10 @@ from soak.rig import Rig
 
 CASES_A_ROUND: Final = 100
 LANES: Final = 12
+CROWD: Final = 96
+CROWD_CASES: Final = 1000
+"""So many lanes for so many cases at first: the pool of connections to the API server grows to its bound then, rather
+than one by one all the time."""
 RUDE_LANES: Final = 4
 BAD_MANNERS_ONE_IN: Final = 50
 HEAVY_ONE_IN: Final = 1000
@@ -83,17 +88,20 @@ class Fuzzing:
         numbered = iter(enumerate(cases(self.seed, namespaces=self.target.namespaces)))
         rude = self._rude_callers(chance)
         waiting = [asyncio.create_task(self._call(caller, chance)) for caller in self._waiting()]
-        await asyncio.gather(
-            *(self._lane(numbered) for _ in range(LANES)), *(self._rude_lane(rude, chance) for _ in range(RUDE_LANES))
-        )
+        rude_lanes = [asyncio.create_task(self._rude_lane(rude, chance)) for _ in range(RUDE_LANES)]
+        crowded = min(CROWD_CASES, self.count)
+        await self._lanes(CROWD, itertools.islice(numbered, crowded))
+        await self._lanes(LANES, itertools.islice(numbered, self.count - crowded))
+        await asyncio.gather(*rude_lanes)
         await asyncio.gather(*waiting)
         await self._judge_process(before)
+
+    async def _lanes(self, count: int, numbered: Iterator[tuple[int, Case]]) -> None:
+        await asyncio.gather(*(self._lane(numbered) for _ in range(count)))
 
     async def _lane(self, numbered: Iterator[tuple[int, Case]]) -> None:
         async with Line(self.target.address) as line:
             for number, case in numbered:
-                if number >= self.count:
-                    return
                 await self._ask(line, number, case)
                 self._sample(number)
 

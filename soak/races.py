@@ -9,7 +9,7 @@ from cluster.errors import ClusterError
 from sharedvip.audit import StoredWorld, find_conflicts
 from sharedvip.model import GroupName, Listener, ServiceView
 from sharedvip.parse import static_address
-from soak.arena import Arena, Manifest, Write, key_patch, member, names, ports_patch
+from soak.arena import Arena, Manifest, Write, address_patch, key_patch, member, names, ports_patch
 from soak.result import Result
 
 WRITERS: Final = 16
@@ -98,6 +98,23 @@ def _type_against_create(arena: Arena, ticket: str) -> Start:
     return _against_creates(arena, ticket, before=before, patch=patch)
 
 
+def _address_change_against_create(arena: Arena, ticket: str) -> Start:
+    """Each alone in its group; the last two creates want what a mover may be leaving, which is not contested."""
+    wanted, of_a_mover = address(ticket), address(ticket, 1)
+    addresses = [wanted] * (_PAIRS - 2) + [of_a_mover] * 2
+    before = [
+        member(f"{ticket}-l{n}", key=f"{ticket}-l{n}", address=address(ticket, n + 1), ticket=ticket)
+        for n in range(_PAIRS)
+    ]
+    creates = [
+        arena.creating(member(f"{ticket}-c{n}", key=f"{ticket}-c{n}", address=at, ticket=ticket))
+        for n, at in enumerate(addresses)
+    ]
+    patches = [arena.patching(one["metadata"]["name"], address_patch(wanted)) for one in before]
+    writes = tuple(write for pair in zip(creates, patches, strict=True) for write in pair)
+    return Start(tuple(before), writes, lambda service: static_address(service) == wanted)
+
+
 RACES: Final = (
     Race("same-port", "16 creates of one port in one group", _same_port),
     Race("different-addresses", "16 creates in one group, each with its own static address", _different_addresses),
@@ -106,6 +123,11 @@ RACES: Final = (
     Race("key-move-against-create", "8 creates against 8 moves from other groups", _key_move_against_create),
     Race(
         "annotation-against-create", "8 creates against 8 updates that add the annotation", _annotation_against_create
+    ),
+    Race(
+        "address-change-against-create",
+        "8 creates against 8 Services, each alone in its group, that change their static address to the same",
+        _address_change_against_create,
     ),
     Race("type-against-create", "8 creates against 8 ClusterIP Services that become members", _type_against_create),
 )

@@ -265,6 +265,21 @@ def test_a_kubeconfig_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
     assert "cannot tell where the API server is" in done.output
 
 
+def test_what_cannot_be_read_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of an API server that is none, or of a ``SharedVIP`` of another make; exit code 1, no traceback."""
+
+    async def connect(kubeconfig: Path | None, *, user_agent: str) -> KubernetesApi:
+        del kubeconfig, user_agent
+        return ScriptedApi([page({"metadata": 7})]).api
+
+    monkeypatch.setattr(KubernetesApi, "connect", connect)
+
+    done = RUNNER.invoke(app, ["groups"])
+
+    assert done.exit_code == 1
+    assert "the API server answered with something that cannot be read: Expected `object`" in done.output
+
+
 @pytest.mark.e2e
 def test_a_real_group(cluster: LocalCluster, namespace: str) -> None:
     """As the API server stores it, as text and as JSON."""

@@ -53,6 +53,9 @@ class ScriptedApi:
         """As the code knows it."""
         return cast("KubernetesApi", self)
 
+    async def close(self) -> None:
+        """There is no connection."""
+
     async def request(
         self, method: str, path: str, *, query: Mapping[str, str], timeout_seconds: float = 10.0
     ) -> bytes:

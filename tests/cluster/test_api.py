@@ -1,15 +1,18 @@
 """One connection to the real API server: what it says comes back as bytes, or as one of our errors."""
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 import pytest
 
-from cluster.api import KubernetesApi, NoClusterError
+from cluster.api import CONNECTIONS, KubernetesApi, NoClusterError
 from cluster.errors import AlreadyExists, Forbidden, Invalid, NotFound, Unreachable
+from localcluster.ports import free_ports
 from tests.builders import service_object
 from tests.cluster.connection import Connection
 
@@ -95,6 +98,34 @@ def test_who_never_answers_is_not_waited_for(connection: Connection) -> None:
                 await api.request("GET", "/readyz", timeout_seconds=0.2)
 
         elsewhere(connection, mute.getsockname()[1], story)
+
+
+async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while piece := await reader.read(65536):
+            writer.write(piece)
+    writer.close()
+
+
+def test_a_burst_leaves_no_crowd_of_connections(connection: Connection) -> None:
+    """Each would be kept for as long as anything is asked, with a third of a MiB."""
+    to = urlsplit(connection.cluster.server)
+    opened: list[None] = []
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        opened.append(None)
+        api_reader, api_writer = await asyncio.open_connection(to.hostname, to.port)
+        await asyncio.gather(_carry(reader, api_writer), _carry(api_reader, writer))
+
+    (port,) = free_ports(1)
+
+    async def burst(api: KubernetesApi) -> None:
+        async with await asyncio.start_server(relay, "127.0.0.1", port):
+            await asyncio.gather(*(api.request("GET", "/version") for _ in range(5 * CONNECTIONS)))
+            await api.close()
+
+    elsewhere(connection, port, burst)
+    assert 1 <= len(opened) <= CONNECTIONS
 
 
 def test_a_watch_that_is_silent_for_too_long_is_broken(connection: Connection) -> None:

@@ -11,8 +11,8 @@ from soak.rig import Rig
 
 pytestmark = pytest.mark.e2e
 
-ROUNDS: Final = 14
-"""Twice each of the seven races in a storm; ten Services each in ``living-cluster``. Nobody waits for a grace."""
+ROUNDS: Final = 16
+"""Twice each of the races in a storm; ten Services each in ``living-cluster``. Nobody waits for a grace."""
 
 
 @pytest.mark.timeout(300)

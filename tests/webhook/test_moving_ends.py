@@ -9,6 +9,7 @@ import pytest
 
 from cluster.api import MERGE_PATCH, KubernetesApi
 from cluster.errors import ClusterError
+from cluster.ip_addresses import AddressLocks
 from reconciler.kubernetes import ClusterKubernetes, Subscriber
 from reconciler.mover import Mover
 from sharedvip.ledger import GRACE, Claim, Ledger, Member, member_of
@@ -120,6 +121,21 @@ def test_a_move_that_nobody_wants_any_more_is_given_up(connection: Connection) -
         assert await group.addresses() == (group.old, group.new)
         await _step(group, later=GRACE + timedelta(seconds=1))
         assert await group.addresses() == (group.old, "")
+
+    with_group(connection, story)
+
+
+def test_who_leaves_with_the_move_asks_for_no_lock_of_what_it_leaves(connection: Connection) -> None:
+    """Somebody's by now, as the group came past admission: that is no business of who goes, and the way out."""
+
+    async def story(group: Group) -> None:
+        await group.goes("web", loadBalancerIP=group.new, intended=group.new)
+        other = GroupName(group.scene.namespace, "other")
+        assert await AddressLocks(group.scene.api).take(group.old, other) is None
+
+        await group.goes("api", loadBalancerIP=group.new)
+
+        assert [await group.scene.lock_of(address) for address in (group.old, group.new)] == ["other", KEY]
 
     with_group(connection, story)
 
