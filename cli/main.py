@@ -52,7 +52,7 @@ def webhook(  # noqa: PLR0913 - one parameter per flag
     port: Annotated[int | None, typer.Option(help="HTTPS: /validate, /mutate (default 9443).")] = None,
     host: Annotated[str | None, typer.Option(help="Where to listen (default 0.0.0.0).")] = None,
     health_port: HealthPort = None,
-    drain_seconds: Annotated[float | None, typer.Option(help="Not ready before the port closes (default 5).")] = None,
+    drain_seconds: Annotated[float | None, typer.Option(help="Not ready, and still serving (default 5).")] = None,
     linger_seconds: Annotated[
         float | None, typer.Option(help="Then, at most, until callers close unused connections (default 95).")
     ] = None,
@@ -261,7 +261,7 @@ def _run(program: Coroutine[Any, Any, int]) -> None:
             sys.exit(runner.run(program))
     except (ClusterError, OSError) as error:
         _fail(str(error))
-    except msgspec.MsgspecError as error:
+    except msgspec.DecodeError as error:
         _fail(f"the API server answered with something that cannot be read: {error}")
     except KeyboardInterrupt:
         sys.exit(130)

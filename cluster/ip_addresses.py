@@ -136,6 +136,16 @@ class AddressLocks:
         )
         return msgspec.json.decode(answer, type=_IPAddress)
 
+    async def owner(self, address: str, *, timeout_seconds: float = 5.0) -> GroupName | None:
+        """The group that has locked an address (canonical spelling); None: no group.
+
+        Raises:
+            ClusterError: The API server refused or could not be asked.
+        """
+        found = await self._read(address, timeout_seconds)
+        held = _held(found) if found is not None else None
+        return held.group if held is not None else None
+
     async def list_ours(self) -> tuple[HeldAddress, ...]:
         """All addresses that groups hold, sorted.
 

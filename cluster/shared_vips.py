@@ -127,7 +127,10 @@ class SharedVipStore:
         try:
             stored = await self._apply(write, timeout_seconds)
         except ClaimRefused as refused:
-            stored = await self._apply_over_ghosts(write, refused, timeout_seconds)
+            over = await self._over_ghosts(write, refused, timeout_seconds)
+            if over is None:
+                raise
+            stored = await self._apply(over, timeout_seconds)
         if stored.metadata.deletion_timestamp:
             raise LedgerIsLeaving(f"the ledger of {name.key!r} in {name.namespace!r} is being deleted")
         if not dry_run:
@@ -261,14 +264,14 @@ class SharedVipStore:
             raise StaleLedger(error.message) from error
         return _DECODER.decode(answer)
 
-    async def _apply_over_ghosts(self, write: "_Write", refused: ClaimRefused, timeout_seconds: float) -> RawSharedVip:
-        """Try again where only ghosts are in the way: who holds no listener has no say in what is shared."""
+    async def _over_ghosts(self, write: "_Write", refused: ClaimRefused, timeout_seconds: float) -> "_Write | None":
+        """The same by force, where only ghosts are in the way: who holds no listener has no say in what is shared."""
         live = await self._read(write.name, timeout_seconds)
         if live is None or not ghosts(live).issuperset(conflict.manager for conflict in refused.conflicts):
-            raise refused
+            return None
         if write.resource_version not in ("", live.metadata.resource_version):
             raise StaleLedger(f"the ledger of {write.name.key!r} was written meanwhile") from refused
-        return await self._apply(write.forced(live.metadata.resource_version), timeout_seconds)
+        return write.forced(live.metadata.resource_version)
 
     async def _bury_ghosts(self, name: GroupName, stored: RawSharedVip, timeout_seconds: float) -> RawSharedVip:
         """Let go of what they still own beside us, or it would stay when we leave; the next claim tries again."""

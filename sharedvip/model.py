@@ -134,6 +134,8 @@ class AddressHolder:
     namespace: str
     service: str = ""
     key: str = ""
+    is_pending: bool = False
+    """Whether it is a group that claims it, and no stored Service of it asks for it yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,7 @@ def _uninstall(rig: Rig) -> None:
     """As if we had never been there."""
     rig.cluster.run_kubectl("delete", _CONFIGURATIONS, "--all")
     for name in (RECONCILER, *(replica.name for replica in rig.replicas)):
-        rig.stop(name)
+        rig.stop(name, kill=name != RECONCILER)  # who is asked by nobody any more leaves nothing undone
 
 
 def _install(rig: Rig) -> None:

@@ -99,9 +99,9 @@ def _type_against_create(arena: Arena, ticket: str) -> Start:
 
 
 def _address_change_against_create(arena: Arena, ticket: str) -> Start:
-    """Each alone in its group; the last two creates want what a mover may be leaving, which is not contested."""
-    wanted, of_a_mover = address(ticket), address(ticket, 1)
-    addresses = [wanted] * (_PAIRS - 2) + [of_a_mover] * 2
+    """Each alone in its group; half of the creates want what one of four may be leaving, which is not contested."""
+    wanted = address(ticket)
+    addresses = [wanted] * (_PAIRS // 2) + [address(ticket, n + 1) for n in range(_PAIRS // 2)]
     before = [
         member(f"{ticket}-l{n}", key=f"{ticket}-l{n}", address=address(ticket, n + 1), ticket=ticket)
         for n in range(_PAIRS)
@@ -126,7 +126,7 @@ RACES: Final = (
     ),
     Race(
         "address-change-against-create",
-        "8 creates against 8 Services, each alone in its group, that change their static address to the same",
+        "4 creates against 8 Services, each alone in its group, that change their address to the same; 4 want theirs",
         _address_change_against_create,
     ),
     Race("type-against-create", "8 creates against 8 ClusterIP Services that become members", _type_against_create),

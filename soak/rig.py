@@ -87,3 +87,4 @@ async def _to_its_end(work: Callable[..., object], *words: object) -> None:
         await asyncio.shield(task)
     finally:
         await asyncio.wait({task})
+        task.result()

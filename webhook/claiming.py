@@ -147,7 +147,9 @@ class Claiming:
             if holder is not None:
                 await self._give_back(asked, claimed)
                 # What was wrong before stays as it was, and claims nothing.
-                return Answer() if _had(asked, address) else denied(taken(asked, holder, address))
+                if _had(asked, address):
+                    return Answer()
+                return denied(taken(asked, await self._world.held.look(holder, address) or holder, address))
         return Answer(claimed=_claim_text(asked))
 
     async def _give_back(self, asked: Asked, claimed: "_Claimed") -> None:

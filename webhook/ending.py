@@ -9,11 +9,13 @@ of /mutate were let pass. 60 replicas replaced after 0.2 s, without the second: 
 
 import asyncio
 import contextlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Final
 
 LOOK_SECONDS: Final = 0.1
 """How often it is looked whether a connection is left; uvicorn's own measure."""
+QUIET_LOOKS: Final = 5
+"""So many times in a row there must be none: one whose TLS handshake is under way is in no list yet."""
 
 
 class Ending:
@@ -23,10 +25,20 @@ class Ending:
         """Nobody has asked yet."""
         self._asked: Final = asyncio.Event()
         self._hurried: Final = asyncio.Event()
+        self._to_cut: Final[list[Callable[[], None]]] = []
 
     def ask(self) -> None:
         """End; asked again: now."""
-        (self._hurried if self._asked.is_set() else self._asked).set()
+        if not self._asked.is_set():
+            self._asked.set()
+            return
+        self._hurried.set()
+        for cut in self._to_cut:
+            cut()
+
+    def cut_short(self, cut: Callable[[], None]) -> None:
+        """Have it called when somebody asks again: it ends a wait that is not ours."""
+        self._to_cut.append(cut)
 
     @property
     def has_begun(self) -> bool:
@@ -45,6 +57,7 @@ class Ending:
 
     async def outlive(self, connections: Collection[object], *, seconds: float) -> None:
         """Until their callers have closed all of them, or so long."""
-        until = asyncio.get_running_loop().time() + seconds
-        while connections and not self._hurried.is_set() and asyncio.get_running_loop().time() < until:
+        until, quiet = asyncio.get_running_loop().time() + seconds, 0
+        while quiet < QUIET_LOOKS and not self._hurried.is_set() and asyncio.get_running_loop().time() < until:
             await self.serve_on(LOOK_SECONDS)
+            quiet = 0 if connections else quiet + 1

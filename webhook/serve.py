@@ -46,6 +46,10 @@ class _Server(uvicorn.Server):
         """Captures none."""
         yield
 
+    def cut_short(self) -> None:
+        """Finish nothing that is in flight."""
+        self.force_exit = True
+
 
 async def serve(settings: WebhookSettings, certificate: Certificate, *, kubeconfig: Path | None) -> int:
     """Serve until SIGTERM or SIGINT; the exit code.
@@ -114,9 +118,11 @@ async def _serve_both(
     ending: Ending,
 ) -> None:
     health = create_health_app(problems, warnings=certificate.warnings)
-    async with _listening(health, settings, port=settings.health_port, name="health"):
+    async with _listening(health, settings, port=settings.health_port, name="health", ending=ending):
         app = create_admission_app(admission, settings)
-        async with _listening(app, settings, port=settings.port, name="admission", certificate=certificate) as server:
+        async with _listening(
+            app, settings, port=settings.port, name="admission", certificate=certificate, ending=ending
+        ) as server:
             await ending.begun()
             app.leave()
             _log.info("webhook.draining", seconds=settings.drain_seconds)
@@ -128,7 +134,13 @@ async def _serve_both(
 
 @contextlib.asynccontextmanager
 async def _listening(
-    app: FastAPI, settings: WebhookSettings, *, port: int, name: str, certificate: Certificate | None = None
+    app: FastAPI,
+    settings: WebhookSettings,
+    *,
+    port: int,
+    name: str,
+    ending: Ending,
+    certificate: Certificate | None = None,
 ) -> AsyncGenerator[uvicorn.Server]:
     """Serve while the block runs, then finish what is in flight."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
@@ -147,6 +159,7 @@ async def _listening(
         http=protocol(certificate, names=settings.client_names) if certificate else PromptProtocol,
     )
     server = _Server(config)
+    ending.cut_short(server.cut_short)
     task = asyncio.create_task(server.serve(sockets=[listener]), name=name)
     _log.info("webhook.listening", server=name, host=settings.host, port=listener.getsockname()[1])
     try:

@@ -36,7 +36,7 @@ class WebhookSettings:
     certificate_poll_seconds: float = 10.0
     """How often the mounted files are looked at."""
     drain_seconds: float = 5.0
-    """Not ready, and still serving, before the port closes: a Service needs a moment to send calls elsewhere."""
+    """At the end: not ready, and still serving; a Service needs a moment to send calls elsewhere."""
     linger_seconds: float = 95.0
     """After that: at most, until the API server has closed the connections that it does not use. Only it can do so
     without losing a call that is just being sent."""

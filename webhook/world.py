@@ -13,9 +13,8 @@ from cluster.api import KubernetesApi
 from cluster.services import ServiceCache, read_service
 from cluster.shared_vip_cache import SharedVipCache
 from cluster.shared_vips import SharedVipStore
-from sharedvip.addresses import canonical
 from sharedvip.decide import decide, new_denials
-from sharedvip.holders import address_holders, is_ordinary
+from sharedvip.holders import address_holders
 from sharedvip.ledger import GRACE, Claim, Ledger, Member, confirmed_claims, group_of, is_accepted, member_of
 from sharedvip.model import (
     AddressHolder,
@@ -30,6 +29,7 @@ from sharedvip.model import (
 )
 from sharedvip.moving import claimed_values
 from sharedvip.parse import shared_values, static_address
+from webhook.held import HeldAddresses
 
 PATIENCE_SECONDS = 1.0
 """How long to wait for what is on its way: a create takes some 10 ms from its claim to the watch."""
@@ -92,7 +92,12 @@ class View:
         """Whether nothing stands in the way but what is on its way itself."""
         situation = self.situation(asked)
         stored = tuple(peer for peer in situation.group.peers if not peer.is_pending)
-        settled = replace(situation, group=replace(situation.group, peers=stored))
+        settled = replace(
+            situation,
+            group=replace(situation.group, peers=stored),
+            address_holders=tuple(holder for holder in situation.address_holders if not holder.is_pending),
+            intended_holders=tuple(holder for holder in situation.intended_holders if not holder.is_pending),
+        )
         return not new_denials(asked.candidate, old=asked.old, situation=settled)
 
 
@@ -131,6 +136,8 @@ class World:
         """
         self._api = api
         self._store = SharedVipStore(api)
+        self.held = HeldAddresses(api, services)
+        """Who holds an address, live."""
         self._services = services
         self._ledgers = ledgers
         self._policy = policy
@@ -212,8 +219,10 @@ class World:
             ClusterError: The API server could not be asked.
         """
         ledger, (address, intended) = await self.ledger(asked.group), asked_addresses(asked)
-        holders = await self._holders_now(asked, address)
-        intended_holders = await self._holders_now(asked, intended)
+        holders, intended_holders = [
+            await self.held.still(self._holders(asked.group, asked.candidate.name, one), one)
+            for one in (address, intended)
+        ]
         in_the_way = _in_the_way(asked, ledger)
         # Before the Services are read: one that is stored, and seen, while they are read has come, and is not gone.
         seen = frozenset(claim for claim in in_the_way if self._services.was_seen(claim.uid))
@@ -247,21 +256,6 @@ class World:
             services=self._services.by_address(address),
             groups=self._ledgers.by_address(address),
         )
-
-    async def _holders_now(self, asked: Asked, address: str) -> tuple[AddressHolder, ...]:
-        holders = self._holders(asked.group, asked.candidate.name, address)
-        held = await asyncio.gather(*(self._still_holds(holder, address) for holder in holders))
-        return tuple(holder for holder, is_held in zip(holders, held, strict=True) if is_held)
-
-    async def _still_holds(self, holder: AddressHolder, address: str) -> bool:
-        if holder.service:
-            service = await self.service(ServiceName(holder.namespace, holder.service))
-            # One that was given the annotation meanwhile holds it through its group, whose lock says whose it is.
-            if service is None or not is_ordinary(service):
-                return False
-            return address in {static_address(service), *map(canonical, service.vips)}
-        ledger = await self.ledger(GroupName(holder.namespace, holder.key))
-        return ledger is not None and address in {*ledger.addresses, ledger.vip}
 
 
 def asked_addresses(asked: Asked) -> tuple[str, str]:

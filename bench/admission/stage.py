@@ -119,6 +119,7 @@ class Stage:
             f"--certificate={self.certificate}",
             f"--key={self.key}",
             "--drain-seconds=0",
+            "--linger-seconds=0",
             f"--kubeconfig={self.cluster.service_account_kubeconfig(NAMESPACE, 'sharedvip-webhook')}",
         )
         self.start(WEBHOOK, [sys.executable, "-m", "cli", "webhook", *words])

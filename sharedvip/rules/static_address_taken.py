@@ -30,13 +30,22 @@ def _denial(
 ) -> Denial | None:
     if parse_address(address) is None or not holders:
         return None
-    here = [holder for holder in holders if holder.namespace == candidate.name.namespace]
-    is_abroad = len(here) < len(holders)
+    settled = [holder for holder in holders if not holder.is_pending]
+    counting = settled or holders
+    here = [holder for holder in counting if holder.namespace == candidate.name.namespace]
+    is_abroad = len(here) < len(counting)
+    whose = _holders(here, is_abroad=is_abroad)
+    if settled:
+        problem = f"{address} is already held {whose}"
+        remedy = "choose another address, or remove the annotation" if field else _remedy(here, is_abroad=is_abroad)
+    else:
+        problem = f"{address} is being claimed {whose} right now"
+        remedy = "try again in a moment, or choose another address"
     return Denial(
         rule=ID,
         field=field or static_address_field(candidate),
-        problem=f"{address} is already held {_holders(here, is_abroad=is_abroad)}",
-        remedy="choose another address, or remove the annotation" if field else _remedy(here, is_abroad=is_abroad),
+        problem=problem,
+        remedy=remedy,
         subject=address,
         peers=_service_names(here),
     )

@@ -152,9 +152,9 @@ def test_what_is_on_its_way_is_nobody_elses(scene: Scene) -> None:
         scene.wait("the API server asks the other webhook too", is_refused)
 
     assert ledger(scene)["spec"]["staticAddress"] == NEW
-    for address in (OLD, NEW):
+    for address, verb in ((OLD, "already held"), (NEW, "being claimed")):
         rival = service_object("rival", "443", key="rival", spec={"loadBalancerIP": address})
-        assert f"{address} is already held by shared VIP '{KEY}'" in scene.apply(rival).stderr
+        assert f"{address} is {verb} by shared VIP '{KEY}'" in scene.apply(rival).stderr
     assert scene.addresses() == {"web": OLD}
     assert writes_since(scene, last) == []
     assert scene.apply(moved).returncode == 0

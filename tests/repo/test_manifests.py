@@ -23,6 +23,8 @@ from tests.repo.manifests import (
     of_kind,
     pod_of,
 )
+from webhook.serve import FINISH_SECONDS
+from webhook.settings import WebhookSettings
 
 COMMANDS: Final = get_group(app).commands
 ROLES: Final = [path for path in FILES if "role" in path.stem and "binding" not in path.stem]
@@ -204,6 +206,16 @@ def test_a_webhook_is_asked_about_creates_and_updates_of_services_only(webhook: 
     assert webhook["matchPolicy"] == "Equivalent"
     assert webhook["sideEffects"] == "NoneOnDryRun"
     assert webhook["namespaceSelector"]["matchExpressions"][0]["values"] == ["kube-system", SYSTEM]
+
+
+def test_a_webhook_pod_has_the_time_that_its_orderly_end_may_take() -> None:
+    """Or the kubelet kills it in the middle of an answer."""
+    (webhook,) = (pod_of(m) for m in of_kind("Deployment") if m.name == "sharedvip-webhook")
+    settings = WebhookSettings()
+
+    assert webhook["terminationGracePeriodSeconds"] > (
+        settings.drain_seconds + settings.linger_seconds + FINISH_SECONDS
+    )
 
 
 def test_without_us_nothing_is_admitted_unchecked_and_nobody_waits_long() -> None:

@@ -48,6 +48,10 @@ SCENES: list[tuple[ServiceView, Situation]] = [
     (service(intended_address=NEW), situation()),
     (service(load_balancer_ip="100.64.196.75"), situation(holders=[AddressHolder("default", key="other-key")])),
     (service(load_balancer_ip="100.64.196.75"), situation(holders=[AddressHolder("elsewhere", key="other-key")])),
+    (
+        service(load_balancer_ip="100.64.196.75"),
+        situation(holders=[AddressHolder("default", key="other-key", is_pending=True)]),
+    ),
     (service(load_balancer_class="example.com/lb"), situation()),
     (service(), situation(policy=Policy(is_default_class=False))),
     (service(), situation(peer("a", load_balancer_class=AVI))),

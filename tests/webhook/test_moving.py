@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from cluster.ip_addresses import AddressLocks
 from tests.builders import KEY
 from tests.cluster.connection import Connection
 from tests.webhook.moving_group import Group, with_group
@@ -120,7 +121,8 @@ def test_an_address_that_another_group_holds_is_refused_before_anybody_moves(con
     """The move cannot fail at its end; nothing of it is left in the ledger."""
 
     async def story(group: Group) -> None:
-        await group.scene.validate(group.scene.new("other", key="other-key", load_balancer_ip=group.new))
+        await group.scene.settled("other", "80/TCP", key="other-key", loadBalancerIP=group.new)
+        await AddressLocks(group.scene.api).take(group.new, group.scene.group("other-key"))
 
         answer = await group.scene.validate(group.scene.change(group.web, "80/TCP", intended_address=group.new))
 

@@ -220,7 +220,7 @@ def test_at_the_end_an_unused_connection_is_its_callers_to_close(sharedvips: Loc
 def test_nobody_who_keeps_a_connection_keeps_it_from_ending(
     sharedvips: LocalCluster, tmp_path: Path, flag: str, signals: int
 ) -> None:
-    """With exit code 0 all the same."""
+    """With exit code 0 all the same; asked twice it does not even wait for its goodbye, which may take 10 s."""
     with started(tmp_path, sharedvips.kubeconfig, "--drain-seconds=0", flag) as webhook:
         webhook.wait_for("/readyz", 200)
         kept = webhook.connect()
@@ -229,7 +229,7 @@ def test_nobody_who_keeps_a_connection_keeps_it_from_ending(
         webhook.wait_to_linger()
         for _ in range(signals - 1):
             webhook.terminate()
-        assert webhook.children.wait("webhook", timeout_seconds=DEADLINE_SECONDS) == 0
+        assert webhook.children.wait("webhook", timeout_seconds=DEADLINE_SECONDS / signals**2) == 0
         kept.close()
 
 

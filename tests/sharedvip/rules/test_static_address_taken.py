@@ -14,6 +14,8 @@ PLAIN = AddressHolder("default", service="plain")
 PLAINER = AddressHolder("default", service="plainer")
 SECRET_KEY = AddressHolder("secret-team", key="secret-key")
 SECRET_SERVICE = AddressHolder("secret-team", service="secret-service")
+PENDING = AddressHolder("default", key="pending-key", is_pending=True)
+SECRET_PENDING = AddressHolder("secret-team", key="secret-key", is_pending=True)
 CANDIDATE = service(load_balancer_ip="100.64.196.75")
 
 
@@ -22,9 +24,25 @@ def taken(by: str, remedy: str = "choose another address, or leave it out") -> l
     return [f"spec.loadBalancerIP: 100.64.196.75 is already held {by}; {remedy} [static-address-taken]"]
 
 
+def claimed(by: str) -> list[str]:
+    """The one refusal, for now."""
+    remedy = "try again in a moment, or choose another address"
+    return [f"spec.loadBalancerIP: 100.64.196.75 is being claimed {by} right now; {remedy} [static-address-taken]"]
+
+
 @pytest.mark.parametrize(
     ("candidate", "holders", "expected"),
     [
+        pytest.param(
+            CANDIDATE, [PENDING], claimed("by shared VIP 'pending-key'"), id="what is on its way may not come"
+        ),
+        pytest.param(CANDIDATE, [SECRET_PENDING], claimed("in another namespace"), id="in another namespace, unnamed"),
+        pytest.param(
+            CANDIDATE,
+            [PLAIN, PENDING, SECRET_PENDING],
+            taken("by Service 'plain'"),
+            id="who holds it is told, and not who would like to",
+        ),
         pytest.param(CANDIDATE, [], [], id="a free address is allowed"),
         pytest.param(
             CANDIDATE,

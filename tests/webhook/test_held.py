@@ -1,0 +1,77 @@
+"""Who holds an address while claims are on their way, on the real API server: the lock decides."""
+
+import pytest
+
+from cluster.ip_addresses import AddressLocks
+from sharedvip.ledger import grow, member_of
+from sharedvip.model import ServiceView
+from sharedvip.parse import shared_values
+from tests.cluster.connection import Connection
+from tests.webhook.replicas import Scene, messages, now, some_address, tell
+
+pytestmark = pytest.mark.e2e
+
+OTHER = "other"
+
+
+async def claimed(scene: Scene, address: str, *, is_seen: bool = True) -> ServiceView:
+    """Another group claims an address, and its Service is not stored; whether the replica's cache shows it."""
+    if not is_seen:
+        scene.replicas[0].freeze()
+    view = scene.new("ghost", "80/TCP", key=OTHER, load_balancer_ip=address).candidate
+    claims = grow(None, view, old=None, now=now())
+    await scene.store.claim(scene.group(OTHER), member_of(view), shared=shared_values(view), claims=claims)
+    if is_seen:
+        await scene.until(lambda: scene.group(OTHER) in scene.replicas[0].ledgers.by_address(address))
+    return view
+
+
+def test_who_has_lost_the_lock_is_in_nobodys_way(connection: Connection) -> None:
+    """A member joins, and at the same moment another group is being refused its address: that is not its business."""
+
+    async def story(scene: Scene) -> None:
+        address = some_address()
+        await scene.settled("web", "80/TCP", loadBalancerIP=address)
+        await AddressLocks(scene.api).take(address, scene.group())
+        await claimed(scene, address)
+
+        assert messages(await scene.validate(scene.new("api", "443/TCP", load_balancer_ip=address))) == ""
+
+    tell(connection, story)
+
+
+def test_a_claim_without_a_lock_and_a_service_keeps_nobody_out(connection: Connection) -> None:
+    """Its replica died in between: whoever takes the lock now has the address."""
+
+    async def story(scene: Scene) -> None:
+        address = some_address()
+        await claimed(scene, address)
+
+        assert messages(await scene.validate(scene.new("web", "80/TCP", load_balancer_ip=address))) == ""
+        assert await scene.lock_of(address) == scene.group().key
+
+    tell(connection, story)
+
+
+@pytest.mark.parametrize(
+    "is_seen", [pytest.param(True, id="seen by the cache"), pytest.param(False, id="met at the lock")]
+)
+def test_whose_service_is_not_stored_yet_may_give_the_address_up(connection: Connection, *, is_seen: bool) -> None:
+    """A later webhook may refuse it: to be asked again, and once it is stored, for good."""
+
+    async def story(scene: Scene) -> None:
+        address = some_address()
+        await AddressLocks(scene.api).take(address, scene.group(OTHER))
+        view = await claimed(scene, address, is_seen=is_seen)
+        asked = scene.new("web", "80/TCP", load_balancer_ip=address)
+
+        assert messages(await scene.validate(asked)) == (
+            f"spec.loadBalancerIP: {address} is being claimed by shared VIP 'other' right now; try again in a moment, "
+            "or choose another address [static-address-taken]"
+        )
+        if is_seen:
+            await scene.store.leave(scene.group(OTHER), member_of(view))
+            await scene.settled("come", "80/TCP", key=OTHER, loadBalancerIP=address)
+            assert "is already held by shared VIP 'other'" in messages(await scene.validate(asked))
+
+    tell(connection, story)

@@ -1,0 +1,75 @@
+"""Who holds an address at this moment, looked at live; it takes none and lets none go.
+
+A group claims an address in its ledger first, and takes its lock, an ``IPAddress``, then; whoever loses the lock gives
+the claim back. So of claims that no stored Service stands behind, only that of the lock's owner counts, as one that is
+on its way. A loser's would refuse, for some milliseconds, another member of the very group that it has lost to; and two
+whose replicas died in between would refuse each other for good.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Final
+
+from cluster.api import KubernetesApi
+from cluster.ip_addresses import AddressLocks
+from cluster.services import ServiceCache, read_service
+from cluster.shared_vips import SharedVipStore
+from sharedvip.addresses import canonical
+from sharedvip.holders import is_ordinary
+from sharedvip.ledger import Ledger, member_of
+from sharedvip.model import AddressHolder, GroupName, ServiceName
+from sharedvip.parse import intended_address, static_address
+
+
+class HeldAddresses:
+    """The live look at holders that a cache has shown.
+
+    Args:
+        api: The connection.
+        services: Kept in step by somebody else; tells whether a claim's Service has come.
+    """
+
+    def __init__(self, api: KubernetesApi, services: ServiceCache) -> None:
+        self._api: Final = api
+        self._services: Final = services
+        self._store: Final = SharedVipStore(api)
+        self._locks: Final = AddressLocks(api)
+
+    async def still(self, holders: Iterable[AddressHolder], address: str) -> tuple[AddressHolder, ...]:
+        """Those that hold the address indeed, in their order.
+
+        Raises:
+            ClusterError: The API server could not be asked.
+        """
+        looked = await asyncio.gather(*(self.look(holder, address) for holder in holders))
+        found = tuple(holder for holder in looked if holder is not None)
+        if not any(holder.is_pending for holder in found):
+            return found
+        owner = await self._locks.owner(address)
+        return tuple(h for h in found if not h.is_pending or owner == GroupName(h.namespace, h.key))
+
+    async def look(self, holder: AddressHolder, address: str) -> AddressHolder | None:
+        """One of them, as it is now; None: it holds the address no longer.
+
+        Raises:
+            ClusterError: The API server could not be asked.
+        """
+        if holder.service:
+            return holder if await self._is_ordinary_holder(holder, address) else None
+        ledger = await self._store.read(GroupName(holder.namespace, holder.key))
+        if ledger is None or address not in {*ledger.addresses, ledger.vip}:
+            return None
+        return replace(holder, is_pending=not self._has_come(ledger, address))
+
+    async def _is_ordinary_holder(self, holder: AddressHolder, address: str) -> bool:
+        service = await read_service(self._api, ServiceName(holder.namespace, holder.service))
+        # One that was given the annotation meanwhile holds it through its group, whose lock says whose it is.
+        if service is None or not is_ordinary(service):
+            return False
+        return address in {static_address(service), *map(canonical, service.vips)}
+
+    def _has_come(self, ledger: Ledger, address: str) -> bool:
+        """Whether the group lives on the address, or a stored member of it asks for it."""
+        members = (s for s in self._services.members(ledger.name) if ledger.claims_of(member_of(s)))
+        return address == ledger.vip or any(address in {static_address(s), intended_address(s)} for s in members)
