@@ -56,7 +56,8 @@ def mutated(chance: random.Random, *, path: str, namespaces: Sequence[str]) -> C
     whole = review(chance, namespace=chance.choice(namespaces))
     chosen = chance.choices(_MUTATIONS, k=chance.randrange(_MOST_MUTATIONS + 1))
     for mutate in chosen:
-        mutate(chance, whole)
+        if whole:  # three drops may have left nothing
+            mutate(chance, whole)
     names, body = tuple(mutate.__name__ for mutate in chosen), render(whole)
     if chance.random() < 0.1:  # noqa: PLR2004 - likewise
         return Case(path, hurt(chance, body), (*names, "hurt"))
