@@ -13,7 +13,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -151,12 +151,15 @@ class Stage:
         self._send_to(*others, successor)
         return successor
 
-    def wait_ended(self, replica: Replica) -> None:
-        """Return when one that was replaced has ended.
+    def wait_ended(self, replica: Replica, *, is_hurried: bool = False) -> None:
+        """Return when one that was replaced has ended; hurried, by a second signal, while nobody asks it anything.
 
         Raises:
             RuntimeError: It did not by itself, or not with 0.
         """
+        if is_hurried:
+            with suppress(ProcessLookupError):  # it may have ended already
+                os.killpg(self._children.pids[replica.name], signal.SIGTERM)
         code = self._children.wait(replica.name, timeout_seconds=START_SECONDS + LINGER_SECONDS)
         self._children.kill(replica.name)
         if code != 0:

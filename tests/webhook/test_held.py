@@ -1,9 +1,11 @@
 """Who holds an address while claims are on their way, on the real API server: the lock decides."""
 
+from datetime import timedelta
+
 import pytest
 
 from cluster.ip_addresses import AddressLocks
-from sharedvip.ledger import grow, member_of
+from sharedvip.ledger import GRACE, grow, member_of
 from sharedvip.model import ServiceView
 from sharedvip.parse import shared_values
 from tests.cluster.connection import Connection
@@ -73,5 +75,21 @@ def test_whose_service_is_not_stored_yet_may_give_the_address_up(connection: Con
             await scene.store.leave(scene.group(OTHER), member_of(view))
             await scene.settled("come", "80/TCP", key=OTHER, loadBalancerIP=address)
             assert "is already held by shared VIP 'other'" in messages(await scene.validate(asked))
+
+    tell(connection, story)
+
+
+def test_a_replica_that_dies_with_a_claim_and_its_lock_costs_its_service_one_grace(connection: Connection) -> None:
+    """The same create, sent again, has another uid, and is in the way of itself until then."""
+
+    async def story(scene: Scene) -> None:
+        address = some_address()
+        before = scene.new("web", "80/TCP", load_balancer_ip=address).candidate
+        claims = grow(None, before, old=None, now=now() - GRACE - timedelta(seconds=1))
+        await scene.store.claim(scene.group(), member_of(before), shared=shared_values(before), claims=claims)
+        await AddressLocks(scene.api).take(address, scene.group())
+
+        assert messages(await scene.validate(scene.new("web", "80/TCP", load_balancer_ip=address))) == ""
+        assert await scene.claims() == [("web", "80/TCP")]
 
     tell(connection, story)
