@@ -108,7 +108,7 @@ async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 def test_a_burst_leaves_no_crowd_of_connections(connection: Connection) -> None:
-    """Each would be kept for as long as anything is asked, with a third of a MiB."""
+    """Each would be kept for as long as anything is asked, with a quarter of a MiB."""
     to = urlsplit(connection.cluster.server)
     opened: list[None] = []
 
