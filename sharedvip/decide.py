@@ -4,8 +4,6 @@ A violation is known by its rule and its subject, within one group. Whoever chan
 LoadBalancer arrives as a new member, and brings no old violations.
 """
 
-from dataclasses import replace
-
 from sharedvip.addresses import canonical
 from sharedvip.keys import is_valid_key
 from sharedvip.model import Denial, Group, ServiceView, Situation
@@ -59,7 +57,7 @@ def _identities(old: ServiceView | None, *, candidate: ServiceView, situation: S
 
 
 def _deserted(situation: Situation) -> Situation:
-    return replace(situation, group=Group(situation.group.name), address_holders=(), intended_holders=())
+    return Situation(Group(situation.group.name), policy=situation.policy, is_member=situation.is_member)
 
 
 def relevant_change(old: ServiceView, new: ServiceView) -> bool:

@@ -23,7 +23,7 @@ import structlog
 from cluster.errors import ClusterError, Invalid
 from cluster.ip_addresses import AddressLocks
 from cluster.shared_vips import ClaimRefused, LedgerIsLeaving, SharedVipStore, StaleLedger
-from sharedvip.decide import can_join, existing_denials
+from sharedvip.decide import can_join, existing_denials, new_denials
 from sharedvip.ledger import Claim, Ledger, Member, grow, is_accepted, member_of
 from sharedvip.model import GroupName, ServiceView, SharedValues
 from sharedvip.moving import with_heading
@@ -60,7 +60,7 @@ class Claiming:
         """
         if not can_join(asked.candidate):
             # No group to join, so no other Service and no ledger has a say: also while the API server is away.
-            found = self._world.alone().denials(asked)
+            found = new_denials(asked.candidate, old=asked.old, situation=self._world.alone(asked))
             return denied(found) if found else Answer()
         if asked.old is None and self._world.namesake(asked) and await self._world.service(asked.candidate.name):
             return already_exists(asked.candidate.name)

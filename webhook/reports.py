@@ -43,6 +43,7 @@ class Reports:
         self._log = structlog.get_logger().bind(webhook=webhook)
         self._seconds = metrics.SECONDS.labels(webhook)
         self._requests: dict[tuple[str, Verdict], Counter] = {}
+        self._refusals: dict[str, Counter] = {}
         self._waiting: list[_Report] = []
         self._is_due = False
         metrics.LATE.append(self)
@@ -83,7 +84,7 @@ class Reports:
         self._counter(operation, answer.verdict).inc()
         self._seconds.observe(report.seconds)
         for denial in answer.denials:
-            metrics.REFUSALS.labels(denial.rule).inc()
+            self._refusal_counter(denial.rule).inc()
         self._log.info(
             "admission.decided",
             timestamp=datetime.fromtimestamp(report.at, UTC),
@@ -97,6 +98,12 @@ class Reports:
             milliseconds=round(report.seconds * 1000, 2),
             uid=report.uid,
         )
+
+    def _refusal_counter(self, rule: str) -> Counter:
+        counter = self._refusals.get(rule)
+        if counter is None:
+            counter = self._refusals[rule] = metrics.REFUSALS.labels(rule)
+        return counter
 
     def _counter(self, operation: str, verdict: Verdict) -> Counter:
         counter = self._requests.get((operation, verdict))

@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncGenerator, Generator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Never
 
 import structlog
 import uvicorn
@@ -26,7 +26,7 @@ from webhook.claiming import Claiming
 from webhook.clients import Certificate, protocol
 from webhook.connections import PromptProtocol
 from webhook.ending import Ending
-from webhook.memory import return_large_blocks, settle
+from webhook.memory import keep_trimmed, return_large_blocks, settle
 from webhook.settings import WebhookSettings
 from webhook.world import World
 
@@ -83,10 +83,11 @@ async def serve(settings: WebhookSettings, certificate: Certificate, *, kubeconf
     return 0
 
 
-async def _settle(services: ServiceCache, ledgers: SharedVipCache) -> None:
+async def _settle(services: ServiceCache, ledgers: SharedVipCache) -> Never:
     await services.reflector.synced()
     await ledgers.reflector.synced()
     settle()
+    await keep_trimmed()
 
 
 class _Problems:

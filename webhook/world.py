@@ -181,9 +181,9 @@ class World:
             and self._holders(group, candidate, intended) == view.intended_holders
         )
 
-    def alone(self) -> View:
+    def alone(self, asked: Asked) -> Situation:
         """A group of which nothing is known: all that a candidate meets that cannot join one."""
-        return View(None, (), (), self._policy)
+        return Situation(Group(asked.group), policy=self._policy)
 
     def namesake(self, asked: Asked) -> ServiceView | None:
         """Another incarnation of the candidate, by the cache."""

@@ -156,7 +156,8 @@ def _method(results: Results) -> str:
             "`bench/admission/vap.yaml`. All three know three rules, we all of `docs/reference/rules.md`."
         ),
         (
-            "- Creates: one writer, one at a time; each Service is deleted and its claim taken back before the next. "
+            "- Creates: one writer, one at a time, in each namespace in turn, so that what the machine does meanwhile "
+            "slows all alike; each Service is deleted and its claim taken back before the next. "
             "Under us both webhooks are asked, `/mutate` and `/validate`."
         ),
     )

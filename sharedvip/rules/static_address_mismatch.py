@@ -27,7 +27,7 @@ def check(candidate: ServiceView, situation: Situation) -> tuple[Denial, ...]:
     member takes the address that it intends for the group: other rules speak then.
     """
     mine, group = static_address(candidate), situation.group
-    if (mine and parse_address(mine) is None) or _may_go_along(candidate, situation):
+    if not group.peers or (mine and parse_address(mine) is None) or _may_go_along(candidate, situation):
         return ()
     settled = [peer for peer in group.peers if peer.shared.static_address]
     theirs = names_by_value(settled or group.peers, lambda peer: peer.shared.static_address)
