@@ -68,14 +68,28 @@ class _IPAddresses(msgspec.Struct):
 class AddressLocks:
     """The locks of all groups, live."""
 
-    def __init__(self, api: KubernetesApi) -> None:
-        """Use a connection."""
+    def __init__(self, api: KubernetesApi, *, on_write: Callable[[], None] = lambda: None) -> None:
+        """Use a connection; ``on_write`` is told of each attempt to take a lock that is not there."""
         self._api: Final = api
+        self._on_write: Final = on_write
 
     async def take(
-        self, address: str, group: GroupName, *, dry_run: bool = False, timeout_seconds: float = 5.0
+        self,
+        address: str,
+        group: GroupName,
+        *,
+        is_expected: bool = False,
+        dry_run: bool = False,
+        timeout_seconds: float = 5.0,
     ) -> AddressHolder | None:
         """Lock an address (canonical spelling) for a group; None: it is the group's, now or already.
+
+        Args:
+            address: What to lock.
+            group: For whom.
+            is_expected: The lock is most likely there: look first, and write only if it is not.
+            dry_run: Write nothing.
+            timeout_seconds: For each call.
 
         Returns:
             Who holds it otherwise: a group with its key, a Service whose cluster IP it is, or something else, without
@@ -84,21 +98,28 @@ class AddressLocks:
         Raises:
             ClusterError: The API server refused or could not be asked. ``Invalid``: not canonical.
         """
-        query = {"dryRun": "All"} if dry_run else {}
-        for _ in range(_TRIES):
-            try:
-                body = _render(address, group)
-                await self._api.request("POST", PATH, query=query, body=body, timeout_seconds=timeout_seconds)
-            except AlreadyExists:
-                found = await self._read(address, timeout_seconds)
-                if found is not None and not _is_of(found, group):
-                    return _holder(found)
-                if found is not None and not _is_leaving(found):
-                    return None
-                await asyncio.sleep(_LOOK_AGAIN_SECONDS)
-            else:
+        for attempt in range(_TRIES):
+            is_to_write = attempt > 0 or not is_expected
+            if is_to_write and await self._create(address, group, dry_run=dry_run, timeout_seconds=timeout_seconds):
                 return None
+            found = await self._read(address, timeout_seconds)
+            if found is not None and not _is_of(found, group):
+                return _holder(found)
+            if found is not None and not _is_leaving(found):
+                return None
+            if is_to_write:
+                await asyncio.sleep(_LOOK_AGAIN_SECONDS)
         raise Unreachable(f"IPAddress '{address}' comes and goes")
+
+    async def _create(self, address: str, group: GroupName, *, dry_run: bool, timeout_seconds: float) -> bool:
+        """False: one is there."""
+        self._on_write()
+        query, body = {"dryRun": "All"} if dry_run else {}, _render(address, group)
+        try:
+            await self._api.request("POST", PATH, query=query, body=body, timeout_seconds=timeout_seconds)
+        except AlreadyExists:
+            return False
+        return True
 
     async def release(
         self, address: str, group: GroupName, *, is_needed: Callable[[], Awaitable[bool]], timeout_seconds: float = 5.0

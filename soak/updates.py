@@ -108,6 +108,30 @@ def types(desk: Desk) -> None:
     desk.may_not(*_patch("one", {"metadata": {"annotations": {SHARED_VIP: "k"}}}), rule="duplicate-port")
 
 
+def leaves(desk: Desk) -> None:
+    """Who leaves may not take the group's address along; a newcomer finds the group as it was."""
+    desk.may("create", "-f", "-", given=member("one", key="k", ports=[80], address=_ADDRESS))
+    desk.may("create", "-f", "-", given=member("two", key="k", ports=[81]))
+    desk.may_not("annotate", "svc", "one", f"{SHARED_VIP}-", rule="static-address-taken")
+    desk.may_not("annotate", "svc", "two", f"{SHARED_VIP}-", rule="static-address-taken")
+    desk.may(*_patch("two", {"metadata": {"annotations": {SHARED_VIP: None}}, "spec": {"loadBalancerIP": None}}))
+    desk.may("create", "-f", "-", given=member("three", key="k", ports=[82]))
+    desk.may("get", "svc", "three", "-o", "jsonpath={.spec.loadBalancerIP}", saying=_ADDRESS)
+
+
+def helm_upgrades(desk: Desk) -> None:
+    """A port goes to another Service of a release: once the giver is applied, and not before."""
+    desk.may("apply", "-f", "-", given=member("giver", key="k", ports=[80, 443]))
+    desk.may("apply", "-f", "-", given=member("taker", key="k", ports=[81]))
+    desk.may_not("apply", "-f", "-", given=member("taker", key="k", ports=[81, 443]), rule="duplicate-port")
+    desk.may("apply", "-f", "-", given=member("giver", key="k", ports=[80]))
+    desk.may("apply", "-f", "-", given=member("taker", key="k", ports=[81, 443]))
+    # A Service under a new name, as a chart's rename makes it: Helm creates what is new before it deletes what is old.
+    desk.may_not("create", "-f", "-", given=member("giver-new", key="k", ports=[80]), rule="duplicate-port")
+    desk.may("delete", "svc", "giver")
+    desk.may("create", "-f", "-", given=member("giver-new", key="k", ports=[80]))
+
+
 def classes(desk: Desk) -> None:
     """A class that is not ours or not the peers'; Kubernetes lets it change only by way of another type."""
     ours, foreign = "ako.vmware.com/avi-lb", "example.com/other"
@@ -158,6 +182,13 @@ def gitops(desk: Desk) -> None:
     desk.may(*argo, given=manifest)
     desk.may(*argo, given=manifest)
     desk.may("get", "svc", "two", "-o", "jsonpath={.spec.loadBalancerIP}", saying=_ADDRESS)
+    # Never applied but by the server's side: nothing is written the second time.
+    anew = member("three", key="k", ports=[82])
+    desk.may(*argo, given=anew)
+    _, before = desk.kubectl("get", "svc", "three", "-o", "jsonpath={.metadata.resourceVersion}")
+    desk.may(*argo, given=anew)
+    desk.may("get", "svc", "three", "-o", "jsonpath={.metadata.resourceVersion}", saying=before)
+    desk.may("get", "svc", "three", "-o", "jsonpath={.spec.loadBalancerIP}", saying=_ADDRESS)
 
 
 def names_and_ends(desk: Desk) -> None:
@@ -180,6 +211,8 @@ CHAPTERS: Final[tuple[Callable[[Desk], None], ...]] = (
     unrelated_changes,
     ports,
     types,
+    leaves,
+    helm_upgrades,
     classes,
     by_hand,
     renames,

@@ -13,8 +13,9 @@ from sharedvip.inherit import inherited_address
 from sharedvip.model import Denial, ServiceView
 from sharedvip.parse import ServiceObject, parse_service, reads_alike, static_address
 from sharedvip.warn import warnings
-from webhook.answer import Answer, Verdict
+from webhook.answer import Answer, Verdict, denied
 from webhook.claiming import Claiming
+from webhook.leaving import leaving_denials
 from webhook.review import AdmissionRequest, BadReviewError, parse_object
 from webhook.standing import StandingAnswers
 from webhook.world import Asked, World
@@ -78,8 +79,11 @@ class Admission:
             BadReviewError: No API server can have sent it.
         """
         candidate, old = asked.candidate, asked.old
-        if candidate.is_deleting or candidate.sharing_key is None:
-            return Answer(warnings=warnings(candidate))
+        if candidate.is_deleting:
+            return Answer()
+        if candidate.sharing_key is None:
+            leaving = await leaving_denials(asked, self._world)
+            return denied(leaving, warnings(candidate)) if leaving else Answer(warnings=warnings(candidate))
         if old is not None and not relevant_change(old, candidate):
             return Answer(warnings=warnings(candidate, existing=self._existing(asked)))
         if flaw := find_flaw(candidate):

@@ -142,8 +142,9 @@ class Claiming:
     async def _lock(self, asked: Asked, view: View, claimed: "_Claimed") -> Answer:
         """Claim first, then lock: the other order would leave a lock behind for each loser of a race."""
         for address in _unlocked(asked, view, claimed.shared):
-            metrics.LEDGER_WRITES.labels("lock").inc()
-            holder = await self._locks.take(address, asked.group, dry_run=asked.is_dry_run)
+            # With peers that have it, the lock is there: one look, and no second write for an admitted create.
+            is_expected = claimed.before is not None and address in claimed.before.addresses
+            holder = await self._locks.take(address, asked.group, is_expected=is_expected, dry_run=asked.is_dry_run)
             if holder is not None:
                 await self._give_back(asked, claimed)
                 # What was wrong before stays as it was, and claims nothing.

@@ -68,7 +68,8 @@ async def serve(settings: WebhookSettings, certificate: Certificate, *, kubeconf
         world = World(api, services=services, ledgers=ledgers, policy=settings.policy, now=_now)
         ages = ClaimAges(services, ledgers, now=_now)
         ages.show()
-        claiming = Claiming(world, store=SharedVipStore(api), locks=AddressLocks(api), now=_now)
+        locks = AddressLocks(api, on_write=metrics.LEDGER_WRITES.labels("lock").inc)
+        claiming = Claiming(world, store=SharedVipStore(api), locks=locks, now=_now)
         admission = Admission(world, claiming)
         async with asyncio.TaskGroup() as tasks:
             watches = [tasks.create_task(services.run()), tasks.create_task(ledgers.run())]

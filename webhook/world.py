@@ -5,7 +5,7 @@ to say no: before a refusal, everything that stands in the way is looked at live
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -225,18 +225,34 @@ class World:
         ]
         in_the_way = _in_the_way(asked, ledger)
         # Before the Services are read: one that is stored, and seen, while they are read has come, and is not gone.
-        seen = frozenset(claim for claim in in_the_way if self._services.was_seen(claim.uid))
-        expired = frozenset(claim for claim in in_the_way if self._now() - claim.claimed_at > GRACE)
+        seen, expired = self._seen(in_the_way), self._expired(in_the_way)
         wanted = {asked.candidate.name, *(ServiceName(asked.group.namespace, claim.service) for claim in in_the_way)}
         live: dict[ServiceName, ServiceView | None] = {}
         while True:
             live |= await self._services_now(wanted - live.keys())
-            stale = tuple(claim for claim in in_the_way if _is_stale(claim, ledger, live, seen=seen, expired=expired))
+            stale = tuple(claim for claim in in_the_way if _is_stale(claim, ledger, live, seen, expired))
             services = _merged(self._services.members(asked.group), live)
             view = View(_without(ledger, stale), services, holders, self._policy, intended_holders, is_live=True)
             wanted |= _named(asked, view)
             if wanted <= live.keys():
                 return Look(view, stale, live[asked.candidate.name])
+
+    async def standing(self, ledger: Ledger, claims: Sequence[Claim]) -> dict[Claim, bool]:
+        """Of claims, those that are not stale, live; each with whether its Service is stored.
+
+        Raises:
+            ClusterError: The API server could not be asked.
+        """
+        seen, expired = self._seen(claims), self._expired(claims)
+        live = await self._services_now({ServiceName(ledger.name.namespace, claim.service) for claim in claims})
+        standing = (claim for claim in claims if not _is_stale(claim, ledger, live, seen, expired))
+        return {claim: _is_stored(claim, ledger, live) for claim in standing}
+
+    def _seen(self, claims: Iterable[Claim]) -> frozenset[Claim]:
+        return frozenset(claim for claim in claims if self._services.was_seen(claim.uid))
+
+    def _expired(self, claims: Iterable[Claim]) -> frozenset[Claim]:
+        return frozenset(claim for claim in claims if self._now() - claim.claimed_at > GRACE)
 
     async def _services_now(self, names: Iterable[ServiceName]) -> dict[ServiceName, ServiceView | None]:
         slots = asyncio.Semaphore(_LOOKS_AT_ONCE)
@@ -279,7 +295,6 @@ def _is_stale(
     claim: Claim,
     ledger: Ledger | None,
     live: Mapping[ServiceName, ServiceView | None],
-    *,
     seen: frozenset[Claim],
     expired: frozenset[Claim],
 ) -> bool:
@@ -288,8 +303,13 @@ def _is_stale(
     service = live[ServiceName(ledger.name.namespace, claim.service)]
     if service is not None and claim in confirmed_claims(ledger, [service]):
         return False
-    is_gone = service is None or service.uid != claim.uid
-    return (is_gone and claim in seen) or claim in expired
+    return (claim in seen and not _is_stored(claim, ledger, live)) or claim in expired
+
+
+def _is_stored(claim: Claim, ledger: Ledger, live: Mapping[ServiceName, ServiceView | None]) -> bool:
+    """Whether its Service is, with this listener or without."""
+    service = live[ServiceName(ledger.name.namespace, claim.service)]
+    return service is not None and service.uid == claim.uid
 
 
 def _named(asked: Asked, view: View) -> set[ServiceName]:

@@ -48,6 +48,7 @@ def run(size: Size, *, progress: Progress) -> Results:
         ready = [stage.start_webhook()]
         stage.stop(WEBHOOK)
         ready.append(stage.start_webhook())
+        ready_mib = stage.memory_mib(WEBHOOK)
         stored = stage.services[f"ns-{size.review_size}"]
         progress("bench: asking the floor, the webhook and OPA in turn")
         decisions = measure(stage, _targets(stage, stored, progress), seconds=size.seconds, rounds=size.rounds)
@@ -55,7 +56,7 @@ def run(size: Size, *, progress: Progress) -> Results:
             stage.stop(name)
         progress("bench: creating Services under no policy, the ValidatingAdmissionPolicy and us in turn")
         through = policies.measure(stage, size.namespaces[:-1], rounds=size.rounds, creates=size.creates)
-        return _results(stage, size, decisions, through=through, ready=tuple(ready))
+        return _results(stage, size, decisions, through=through, ready=tuple(ready), ready_mib=ready_mib)
 
 
 def _targets(stage: Stage, stored: list[reviews.JsonObject], progress: Progress) -> list[Target]:
@@ -86,6 +87,7 @@ def _results(
     *,
     through: policies.Throughs,
     ready: tuple[float, ...],
+    ready_mib: float,
 ) -> Results:
     services = sum(namespace.services for namespace in size.namespaces)
     bodies = (stage.directory / "update.jsonl").read_bytes().splitlines()
@@ -97,6 +99,7 @@ def _results(
         decisions={summary.name: summary for summary in decisions},
         policies=through,
         ready_seconds=ready,
+        ready_mib=ready_mib,
         memory_mib=stage.memory_mib(WEBHOOK),
         has_own_processor=stage.processors.server != stage.processors.others,
     )

@@ -64,6 +64,8 @@ class Throughs:
 
     creates: tuple[Creates, ...]
     writes_per_create: float
+    writes_with_address: float
+    """Likewise, in a group that has a static address."""
     updates_ms: float
     updates: int
     writes_per_update: float
@@ -91,6 +93,7 @@ def measure(stage: Stage, namespaces: Sequence[Namespace], *, rounds: int, creat
     return Throughs(
         found,
         writes_per_create=written / admitted,
+        writes_with_address=writer.count_with_address(namespaces[-1], creates=rounds * creates),
         updates_ms=statistics.median(updates),
         updates=len(updates),
         writes_per_update=writes / len(updates),
@@ -140,6 +143,18 @@ class Writer:
         reply = self._post(group, self._next())
         self._take_away(group, [reply.parse()])
         return reply.milliseconds
+
+    def count_with_address(self, namespace: Namespace, *, creates: int) -> float:
+        """Ledger writes for each create in a group that has a static address, and its lock since the first."""
+        group = next(g for g in self._stage.groups if g.namespace == namespace.name and g.static_address)
+        self._stage.set_policy(namespace.name, "ours")
+        self.wait_for(namespace, "ours")
+        before = 0.0
+        for number in range(creates + 1):
+            if number == 1:
+                before = ledger_writes(self._stage.metrics())
+            self._take_away(group, [self._post(group, self._next()).parse()])
+        return (ledger_writes(self._stage.metrics()) - before) / creates
 
     def update(self, namespace: Namespace, *, count: int) -> tuple[list[float], float]:
         """Change a label of members, under us: each in milliseconds, and how often the ledger was written for all."""

@@ -22,6 +22,7 @@ def results() -> Results:
     decisions = [
         summary(names.FLOOR, 10_000),
         summary(names.UPDATE, 9_000, 5.0),
+        summary(names.PORTS, 4_000, 10.0),
         summary(names.REFUSAL, 8_500, 5.5),
         summary(names.INDEXED, 3_000, 30.0),
         summary(names.INVENTORY, 100, 500.0),
@@ -34,7 +35,13 @@ def results() -> Results:
     )
     contention = Contention(rounds=4, admitted=64, writes=64, p50_ms=50, p99_ms=90)
     through = Throughs(
-        creates, writes_per_create=1, updates_ms=9, updates=40, writes_per_update=0, contention=contention
+        creates,
+        writes_per_create=1,
+        writes_with_address=1,
+        updates_ms=9,
+        updates=40,
+        writes_per_update=0,
+        contention=contention,
     )
     return Results(
         services=10_000,
@@ -44,6 +51,7 @@ def results() -> Results:
         decisions={summary.name: summary for summary in decisions},
         policies=through,
         ready_seconds=(2.0, 2.1),
+        ready_mib=95.0,
         memory_mib=99.0,
         has_own_processor=True,
     )
@@ -76,6 +84,7 @@ def test_every_target_can_be_missed() -> None:
     assert len(missed(replace(good, policies=replace(good.policies, creates=tuple(steep))))) == 2
     assert missed(replace(good, memory_mib=100.1)) == ["resident memory: at most 100 MiB"]
     assert len(missed(replace(good, policies=replace(good.policies, writes_per_create=1.01)))) == 1
+    assert len(missed(replace(good, policies=replace(good.policies, writes_with_address=2.0)))) == 1
     assert len(missed(replace(good, policies=replace(good.policies, writes_per_update=0.01)))) == 1
 
 

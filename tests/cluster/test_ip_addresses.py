@@ -59,6 +59,28 @@ def test_the_first_group_gets_it_and_the_second_is_told_who(
     connection.tell(story)
 
 
+@pytest.mark.parametrize("is_expected", [False, True], ids=["written first", "looked at first"])
+def test_a_lock_that_is_there_is_looked_at_and_one_that_is_not_is_written(
+    connection: Connection, *, is_expected: bool
+) -> None:
+    """Who joins a group with an address costs no second write; whatever was expected, the answer is the same."""
+    address, first, second = some_ipv4(), group_in(connection.namespace, "one"), group_in(connection.namespace, "two")
+
+    async def story(api: KubernetesApi) -> None:
+        writes: list[str] = []
+        locks = AddressLocks(api, on_write=lambda: writes.append("lock"))
+        assert await locks.take(address, first, is_expected=is_expected) is None
+        assert len(writes) == 1
+        assert await locks.take(address, first, is_expected=is_expected) is None
+        assert await locks.take(address, second, is_expected=is_expected) == AddressHolder(
+            connection.namespace, key="one"
+        )
+        assert len(writes) == (1 if is_expected else 3)
+        await locks.release(address, first, is_needed=no)
+
+    connection.tell(story)
+
+
 def test_of_many_groups_at_once_exactly_one_gets_it(connection: Connection) -> None:
     """Creating the object is the lock; all others are told the winner."""
     address = some_ipv4()

@@ -338,10 +338,16 @@ def test_giving_back_leaves_what_another_update_has_claimed_since(connection: Co
         scene: Scene
 
         async def take(
-            self, address: str, group: GroupName, *, dry_run: bool = False, timeout_seconds: float = 5.0
+            self,
+            address: str,
+            group: GroupName,
+            *,
+            is_expected: bool = False,
+            dry_run: bool = False,
+            timeout_seconds: float = 5.0,
         ) -> AddressHolder | None:
             """Somebody else holds it."""
-            del address, dry_run, timeout_seconds
+            del address, is_expected, dry_run, timeout_seconds
             ledger, web = await self.scene.ledger(), await self.scene.live("web")
             assert ledger is not None
             more = [claim._replace(listener=one) for claim in ledger.claims[:1] for one in listeners("8080/TCP")]

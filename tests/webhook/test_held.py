@@ -4,12 +4,13 @@ from datetime import timedelta
 
 import pytest
 
+from cluster.api import KubernetesApi
 from cluster.ip_addresses import AddressLocks
 from sharedvip.ledger import GRACE, grow, member_of
 from sharedvip.model import ServiceView
 from sharedvip.parse import shared_values
 from tests.cluster.connection import Connection
-from tests.webhook.replicas import Scene, messages, now, some_address, tell
+from tests.webhook.replicas import Scene, messages, now, replica, some_address, tell
 
 pytestmark = pytest.mark.e2e
 
@@ -40,6 +41,25 @@ def test_who_has_lost_the_lock_is_in_nobodys_way(connection: Connection) -> None
         assert messages(await scene.validate(scene.new("api", "443/TCP", load_balancer_ip=address))) == ""
 
     tell(connection, story)
+
+
+def test_who_joins_a_group_with_an_address_writes_once(connection: Connection) -> None:
+    """The claim; the lock is there, and looking at it is enough. Where it is not, it is made."""
+
+    async def whole(api: KubernetesApi) -> None:
+        writes: list[str] = []
+        async with replica(api, locks=AddressLocks(api, on_write=lambda: writes.append("lock"))) as one:
+            scene, address = Scene(api, connection.namespace, [one]), some_address()
+            await scene.settled("web", "80/TCP", loadBalancerIP=address)
+            await scene.until(lambda: scene.group() in one.ledgers.by_address(address))
+            for number in range(3):
+                asked = scene.new(f"api-{number}", f"{443 + number}/TCP", load_balancer_ip=address)
+                assert messages(await scene.validate(asked)) == ""
+
+            assert writes == ["lock"]
+            assert await scene.lock_of(address) == scene.group().key
+
+    connection.tell(whole)
 
 
 def test_a_claim_without_a_lock_and_a_service_keeps_nobody_out(connection: Connection) -> None:

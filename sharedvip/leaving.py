@@ -1,0 +1,17 @@
+"""A Service that leaves its group, the annotation gone, and the address that it then asks for by itself.
+
+It never judges: whether the group still needs that address is for who can look at the group.
+"""
+
+from sharedvip.model import GroupName, ServiceView
+from sharedvip.parse import static_address
+
+
+def left_group(candidate: ServiceView, old: ServiceView | None) -> GroupName | None:
+    """The group that an update leaves for no other one; None: it was in none, or does not leave."""
+    return old.group if old is not None and old.is_member and candidate.sharing_key is None else None
+
+
+def address_taken_along(candidate: ServiceView) -> str:
+    """The address (canonical spelling) that it asks for without a group; "" where it asks for none."""
+    return static_address(candidate) if candidate.type == "LoadBalancer" else ""

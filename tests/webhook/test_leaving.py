@@ -1,0 +1,82 @@
+"""Who takes the annotation away, on the real API server: the group's address stays with the group."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Unpack
+
+import pytest
+
+from sharedvip.ledger import GRACE, grow, member_of
+from sharedvip.model import ServiceView
+from sharedvip.parse import shared_values
+from tests.builders import KEY, ServiceFields
+from tests.cluster.connection import Connection
+from tests.webhook.replicas import Scene, messages, now, some_address, tell
+from webhook.world import Asked
+
+pytestmark = pytest.mark.e2e
+
+
+def leaving(old: ServiceView, **fields: Unpack[ServiceFields]) -> Asked:
+    """The same Service without the annotation."""
+    return Asked(replace(old, sharing_key=None, **fields), old)
+
+
+def test_the_address_stays_with_those_who_stay(connection: Connection) -> None:
+    """An ordinary Service with it would have every newcomer of the group refused; without it, it may go."""
+
+    async def story(scene: Scene) -> None:
+        address, other = some_address(), some_address()
+        leaver = await scene.settled("web", "80/TCP", loadBalancerIP=address)
+        await scene.settled("api", "443/TCP", loadBalancerIP=address)
+
+        assert messages(await scene.validate(leaving(leaver))) == (
+            f"spec.loadBalancerIP: {address} is already held by shared VIP '{KEY}'; choose another address, leave it "
+            f"out, or use sharing key '{KEY}' [static-address-taken]"
+        )
+        assert messages(await scene.validate(leaving(leaver, load_balancer_ip=""))) == ""
+        assert messages(await scene.validate(leaving(leaver, load_balancer_ip=other))) == ""
+        assert messages(await scene.validate(leaving(leaver, type="NodePort"))) == ""
+        assert messages(await scene.validate(leaving(leaver, is_deleting=True))) == ""
+
+    tell(connection, story)
+
+
+def test_the_last_one_takes_its_address_along(connection: Connection) -> None:
+    """Also where another was a member until a moment ago, and its claim is still there."""
+
+    async def story(scene: Scene) -> None:
+        address = some_address()
+        leaver = await scene.settled("web", "80/TCP", loadBalancerIP=address)
+        await scene.settled("api", "443/TCP", loadBalancerIP=address)
+        await scene.seen("api")
+        await scene.delete("api")
+        await scene.gone("api")
+
+        assert [name for name, _ in await scene.claims()] == ["web", "api"]
+        assert messages(await scene.validate(leaving(leaver))) == ""
+
+    tell(connection, story)
+
+
+@pytest.mark.parametrize(
+    ("age", "said"),
+    [
+        pytest.param(timedelta(), "is being claimed by shared VIP", id="on its way"),
+        pytest.param(GRACE + timedelta(seconds=1), "", id="never came"),
+    ],
+)
+def test_who_is_on_its_way_into_the_group_counts(connection: Connection, age: timedelta, said: str) -> None:
+    """It has inherited the address already; within the grace it is there, or it never comes."""
+
+    async def story(scene: Scene) -> None:
+        address = some_address()
+        leaver = await scene.settled("web", "80/TCP", loadBalancerIP=address)
+        coming = scene.new("api", "443/TCP", load_balancer_ip=address).candidate
+        claims = grow(None, coming, old=None, now=now() - age)
+        await scene.store.claim(scene.group(), member_of(coming), shared=shared_values(coming), claims=claims)
+
+        found = messages(await scene.validate(leaving(leaver)))
+        assert (said in found) if said else found == ""
+
+    tell(connection, story)
