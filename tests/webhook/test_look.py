@@ -13,7 +13,7 @@ from cluster.services import ServiceCache
 from cluster.shared_vip_cache import SharedVipCache
 from sharedvip.model import Policy
 from tests.cluster.connection import Connection
-from tests.webhook.replicas import DEADLINE_SECONDS, Scene, now
+from tests.webhook.replicas import DEADLINE_SECONDS, Scene, messages, now, tell
 from webhook.world import World
 
 pytestmark = pytest.mark.e2e
@@ -63,3 +63,30 @@ def test_a_service_that_is_stored_while_it_is_looked_for_is_not_gone(connection:
             assert await scene.claims() == [("one", "80/TCP")]
 
     connection.tell(story)
+
+
+@pytest.mark.parametrize(
+    ("was_seen", "said"),
+    [
+        pytest.param(True, "", id="seen, before the cache stood still"),
+        pytest.param(False, "is being created right now; try again in a moment", id="never seen"),
+    ],
+)
+def test_a_port_of_a_deleted_service_is_free_on_a_replica_that_is_late(
+    connection: Connection, *, was_seen: bool, said: str
+) -> None:
+    """However late its cache is, if ever it saw the Service; one that never did cannot tell it from one on its way."""
+
+    async def story(scene: Scene) -> None:
+        if not was_seen:
+            scene.replicas[0].freeze()
+        await scene.settled("old", "80/TCP")
+        if was_seen:
+            await scene.seen("old")
+            scene.replicas[0].freeze()
+        await scene.delete("old")
+
+        found = messages(await scene.validate(scene.new("new", "80/TCP")))
+        assert (said in found) if said else found == ""
+
+    tell(connection, story)
