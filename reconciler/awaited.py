@@ -6,7 +6,7 @@ for one, the ledger would be given the old values again, and the new address's l
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -72,9 +72,5 @@ def _is_behind(ledger: Ledger, before: SharedValues | None, service: ServiceView
     """Whether it is as the ledger said before, or where it lives: who was changed past admission is not."""
     values = shared_values(service)
     if before is not None:
-        return _settled(values) == _settled(before)
+        return values.at_rest == before.at_rest
     return values.static_address in {"", ledger.vip, ledger.shared.static_address}
-
-
-def _settled(values: SharedValues) -> SharedValues:
-    return replace(values, intended_address="")

@@ -133,13 +133,16 @@ def grow(ledger: Ledger | None, candidate: ServiceView, *, old: ServiceView | No
 
     "Allowed" does not mean "stored": a later webhook or a quota may still refuse, and then the old listeners live on.
     A listener that this request adds is claimed as of now, even where an earlier claim of it is still there: that
-    one may be about to be released. The others keep their time.
+    one may be about to be released. The others keep their time. What another member has claimed was never this one's,
+    though it may be stored with it: it came past admission, and is about to be put right.
     """
     member = member_of(candidate)
     known = {claim.listener: claim for claim in (ledger.claims_of(member) if ledger else ())}
+    others = {claim.listener for claim in (ledger.claims if ledger else ())} - known.keys()
     before = (
         set(old.listeners) if old is not None and old.group == candidate.group and old.is_member else set[Listener]()
     )
+    before -= others
     claims = dict(known)
     for listener in before | set(candidate.listeners):
         if listener not in known or listener not in before:
@@ -181,6 +184,30 @@ def is_accepted(ledger: Ledger | None, service: ServiceView) -> bool:
         return False
     claimed = {claim.listener for claim in ledger.claims_of(member_of(service))}
     return claimed.issuperset(service.listeners) and _has_shared_values(ledger, service)
+
+
+def change_under_way(ledger: Ledger | None, stored: ServiceView | None) -> SharedValues | None:
+    """What a Service that is alone in its group is to share, by a request that was admitted and is not stored yet.
+
+    It may still be stored, or never: who changes the Service meanwhile leaves alone what the ledger says of it. None:
+    the ledger knows of no such request.
+
+    Args:
+        ledger: Of the Service's group.
+        stored: The Service as it is.
+    """
+    if ledger is None or stored is None or not stored.is_member or stored.group != ledger.name:
+        return None
+    is_alone = ledger.members == (member_of(stored),)
+    return ledger.shared if is_alone and not _has_shared_values(ledger, stored) else None
+
+
+def is_settled_in(ledger: Ledger, stored: ServiceView) -> bool:
+    """Whether a Service is stored with what its group shares, so that no request for it is open that changes that.
+
+    In a move too, which a newcomer may just have begun with its claim: then it still has the old address.
+    """
+    return _has_shared_values(ledger, stored) and shared_values(stored).at_rest == ledger.shared.at_rest
 
 
 def _has_shared_values(ledger: Ledger, service: ServiceView) -> bool:

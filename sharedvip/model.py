@@ -1,6 +1,6 @@
 """The small frozen values that everything else speaks in; it never parses, decides or renders documents."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from sharedvip.annotations import AVI_CLASS
@@ -93,6 +93,11 @@ class SharedValues:
     l4_rule: str = ""
     intended_address: str = ""
     """Where the group moves to, or a Service wants it to move; "" as a rule. Only who says so claims it."""
+
+    @property
+    def at_rest(self) -> "SharedValues":
+        """Without where it is to go."""
+        return replace(self, intended_address="") if self.intended_address else self
 
 
 @dataclass(frozen=True, slots=True)

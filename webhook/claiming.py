@@ -21,13 +21,14 @@ from typing import Final, NamedTuple
 import structlog
 
 from cluster.errors import ClusterError, Invalid
+from cluster.field_conflicts import FieldConflict
 from cluster.ip_addresses import AddressLocks
 from cluster.shared_vips import ClaimRefused, LedgerIsLeaving, SharedVipStore, StaleLedger
 from sharedvip.decide import can_join, existing_denials, new_denials
-from sharedvip.ledger import Claim, Ledger, Member, grow, is_accepted, member_of
-from sharedvip.model import GroupName, ServiceView, SharedValues
+from sharedvip.ledger import Claim, Ledger, Member, change_under_way, grow, is_accepted, is_settled_in, member_of
+from sharedvip.model import GroupName, ServiceName, ServiceView, SharedValues
 from sharedvip.moving import with_heading
-from sharedvip.parse import intended_address, static_address
+from sharedvip.parse import intended_address, shared_values, static_address
 from webhook import metrics
 from webhook.answer import Answer, already_exists, denied
 from webhook.refusals import on_its_way, taken, unfit
@@ -107,6 +108,8 @@ class Claiming:
         if not _needs_claim(asked, view):
             # A cache may be late to show that it was accepted, or that its conflict is over.
             return Answer() if view.is_live else None
+        if view.is_overtaken(asked):
+            return ClaimRefused(())
         try:
             return await self._lock(asked, view, await self._claim(asked, view))
         except Invalid as error:
@@ -139,8 +142,11 @@ class Claiming:
         )
         return _Claimed(ledger, after, shared)
 
-    async def _lock(self, asked: Asked, view: View, claimed: "_Claimed") -> Answer:
+    async def _lock(self, asked: Asked, view: View, claimed: "_Claimed") -> Answer | ClaimRefused:
         """Claim first, then lock: the other order would leave a lock behind for each loser of a race."""
+        if changing := await self._changing_peer(asked, view, claimed.after):
+            await self._give_back(asked, claimed)
+            return ClaimRefused((FieldConflict("spec", changing.field_manager),))
         for address in _unlocked(asked, view, claimed.shared):
             # With peers that have it, the lock is there: one look, and no second write for an admitted create.
             is_expected = claimed.before is not None and address in claimed.before.addresses
@@ -153,18 +159,35 @@ class Claiming:
                 return denied(taken(asked, await self._world.held.look(holder, address) or holder, address))
         return Answer(claimed=_claim_text(asked))
 
+    async def _changing_peer(self, asked: Asked, view: View, after: Ledger) -> Member | None:
+        """The one whose group this joins, if what the group shares by now is not what that one is stored with.
+
+        Its change was admitted, and may never be stored: then the two would differ. With a second member nobody
+        changes alone what they share, so the third and all later ones need not look.
+        """
+        others = [member for member in after.members if member != member_of(asked.candidate)]
+        if len(others) != 1 or (asked.old is not None and is_accepted(view.ledger, asked.old)):
+            return None
+        stored = await self._world.service(ServiceName(after.name.namespace, others[0].service))
+        if stored is None or member_of(stored) != others[0] or not stored.is_member or stored.group != after.name:
+            return None
+        return None if is_settled_in(after, stored) else others[0]
+
     async def _give_back(self, asked: Asked, claimed: "_Claimed") -> None:
         """What the member had before; a claim too many is the janitor's, and no reason to leave a refusal unsaid."""
         if asked.is_dry_run:
             return
-        metrics.LEDGER_WRITES.labels("give-back").inc()
         member, after = member_of(asked.candidate), claimed.after
+        if claimed.before is not None and claimed.before.resource_version == after.resource_version:
+            # Nothing was written: all of it was there, and may be another request's.
+            return
+        metrics.LEDGER_WRITES.labels("give-back").inc()
         try:
             for _ in range(_GIVE_BACK_TRIES):
                 if await self._is_given_back(asked, claimed.before, version=after.resource_version):
                     return
                 live = await self._store.read(asked.group)
-                if live is None or live.claims_of(member) != after.claims_of(member):
+                if live is None or live.claims_of(member) != after.claims_of(member) or live.shared != after.shared:
                     # Another request for the same Service has claimed since: that must not go with ours.
                     return
                 after = live
@@ -280,6 +303,10 @@ def _unlocked(asked: Asked, view: View, shared: SharedValues) -> list[str]:
     is_known = asked.old is not None and is_accepted(view.ledger, asked.old)
     wanted = (shared.static_address, shared.intended_address)
     group_has = view.ledger.shared.static_address if view.ledger else ""
+    if view.ledger and change_under_way(view.ledger, asked.old) == shared:
+        # Its lock is a matter of the request that wants it; this one changes nothing of what is shared.
+        is_mine = shared_values(asked.candidate) == shared
+        wanted = wanted if is_mine else ("", "")
     known = {address for address in wanted if is_known and (address == group_has or _had(asked, address))}
     return [address for address in wanted if address and address not in known]
 

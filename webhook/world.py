@@ -15,7 +15,17 @@ from cluster.shared_vip_cache import SharedVipCache
 from cluster.shared_vips import SharedVipStore
 from sharedvip.decide import decide, new_denials
 from sharedvip.holders import address_holders
-from sharedvip.ledger import GRACE, Claim, Ledger, Member, confirmed_claims, group_of, is_accepted, member_of
+from sharedvip.ledger import (
+    GRACE,
+    Claim,
+    Ledger,
+    Member,
+    change_under_way,
+    confirmed_claims,
+    group_of,
+    is_accepted,
+    member_of,
+)
 from sharedvip.model import (
     AddressHolder,
     Denial,
@@ -82,7 +92,15 @@ class View:
 
     def shared(self, asked: Asked) -> SharedValues:
         """What the candidate is to claim to share."""
+        under_way = change_under_way(self.ledger, asked.old)
+        if under_way is not None and asked.old and shared_values(asked.candidate) == shared_values(asked.old):
+            return under_way
         return claimed_values(asked.candidate, group=self.group(asked), is_update=asked.old is not None)
+
+    def is_overtaken(self, asked: Asked) -> bool:
+        """Whether another request for the candidate, on its way, makes its group share something else."""
+        under_way = change_under_way(self.ledger, asked.old)
+        return under_way is not None and self.shared(asked) != under_way
 
     def denials(self, asked: Asked) -> tuple[Denial, ...]:
         """The new violations."""

@@ -427,10 +427,12 @@ def _without(book: Ledger, member: Member) -> tuple[Claim, ...]:
 
 @given(members(with_name=st.just("web")), members(with_name=st.just("web")), ledgers())
 def test_growing_keeps_old_and_new_possible(old: ServiceView, candidate: ServiceView, book: Ledger) -> None:
-    """Whichever of the two the world will show, it is claimed, once per listener and sorted."""
+    """Whichever of the two the world will show, it is claimed, once per listener and sorted; but never another's."""
     grown = grow(book, candidate, old=old, now=LATER)
 
     held: list[Listener] = [c.listener for c in grown]
+    theirs = {c.listener for c in _without(book, member_of(candidate))}
     assert held == sorted(set(held))
-    assert set(held) >= set(old.listeners) | set(candidate.listeners)
+    assert set(held) >= (set(old.listeners) - theirs) | set(candidate.listeners)
+    assert not set(held) & (theirs - set(candidate.listeners))
     assert {c[:3] for c in grown} >= {c[:3] for c in book.claims_of(member_of(candidate))}

@@ -1,0 +1,97 @@
+"""Requests that overlap, on the real API server: what one was admitted with, another does not take back."""
+
+import pytest
+
+from tests.builders import KEY
+from tests.cluster.connection import Connection
+from tests.webhook.replicas import Scene, messages, some_address, tell
+
+pytestmark = pytest.mark.e2e
+
+UNDER_WAY = f"another request for Service 'web' is under way on shared VIP '{KEY}'; try again in a moment"
+
+
+async def shared_address(scene: Scene) -> str:
+    """The one in the ledger."""
+    ledger = await scene.ledger()
+    assert ledger is not None
+    return ledger.shared.static_address
+
+
+def test_who_came_past_admission_may_put_its_port_right(connection: Connection) -> None:
+    """As the refusal tells: it never had the port that it leaves."""
+
+    async def story(scene: Scene) -> None:
+        await scene.settled("web", "80/TCP")
+        late = await scene.stored("late", "80/TCP")
+
+        assert messages(await scene.validate(scene.change(late, "443/TCP"))) == ""
+        assert await scene.claims() == [("web", "80/TCP"), ("late", "443/TCP")]
+
+    tell(connection, story)
+
+
+def test_a_member_that_got_a_port_past_admission_may_drop_it(connection: Connection) -> None:
+    """Back to what it was accepted with."""
+
+    async def story(scene: Scene) -> None:
+        await scene.settled("web", "80/TCP")
+        await scene.settled("api", "443/TCP")
+        await connection.kubectl_async(
+            "patch",
+            "service",
+            "api",
+            "--type=merge",
+            '-p={"spec":{"ports":[{"port":443,"name":"a"},{"port":80,"name":"b"}]}}',
+        )
+        wrong = await scene.live("api")
+        assert len(wrong.ports) == 2
+
+        assert messages(await scene.validate(scene.change(wrong, "443/TCP"))) == ""
+        assert await scene.claims() == [("web", "80/TCP"), ("api", "443/TCP")]
+
+    tell(connection, story)
+
+
+def test_another_update_leaves_alone_where_the_service_is_about_to_go(connection: Connection) -> None:
+    """Alone in its group, its new address is in the ledger before it is stored: which of the two will be is open."""
+
+    async def story(scene: Scene) -> None:
+        old_address, new_address, third = some_address(), some_address(), some_address()
+        old = await scene.settled("web", "80/TCP", loadBalancerIP=old_address)
+
+        assert messages(await scene.validate(scene.change(old, "80/TCP", load_balancer_ip=new_address))) == ""
+        assert messages(await scene.validate(scene.change(old, "80/TCP", "443/TCP"))) == ""
+        assert await shared_address(scene) == new_address
+        assert await scene.claims() == [("web", "80/TCP"), ("web", "443/TCP")]
+        turned = await scene.validate(scene.change(old, "80/TCP", load_balancer_ip=third))
+        assert UNDER_WAY in messages(turned)
+        assert messages(await scene.validate(scene.change(old, "80/TCP", load_balancer_ip=new_address))) == ""
+        assert await shared_address(scene) == new_address
+
+    tell(connection, story)
+
+
+def test_who_joins_waits_until_it_is_open_no_more(connection: Connection) -> None:
+    """With either address: on a replica that knows the Service, and on one whose cache has never shown it."""
+
+    async def story(scene: Scene) -> None:
+        late, in_time = 0, 1
+        scene.replicas[late].freeze()
+        old_address, new_address = some_address(), some_address()
+        old = await scene.settled("web", "80/TCP", loadBalancerIP=old_address)
+        await scene.seen("web", by=in_time)
+        change = scene.change(old, "80/TCP", load_balancer_ip=new_address)
+        assert messages(await scene.validate(change, by=in_time)) == ""
+
+        for address in (old_address, new_address):
+            for by in (late, in_time):
+                newcomer = scene.new("api", "443/TCP", load_balancer_ip=address)
+                assert "api" not in [name for name, _ in await scene.claims()]
+                assert messages(await scene.validate(newcomer, by=by)) != ""
+        patch = f'-p={{"spec":{{"loadBalancerIP":"{new_address}"}}}}'
+        await connection.kubectl_async("patch", "service", "web", "--type=merge", patch)
+        newcomer = scene.new("api", "443/TCP", load_balancer_ip=new_address)
+        assert messages(await scene.validate(newcomer, by=late)) == ""
+
+    tell(connection, story, replicas=2)
