@@ -141,6 +141,14 @@ class ClusterKubernetes:
         """As ``ports.Kubernetes``."""
         return await self._store.read(group)
 
+    async def found_ledger(self, group: GroupName) -> Ledger:
+        """As ``ports.Kubernetes``."""
+        self._fence()
+        ledger = await self._store.found(group)
+        if ledger is None:
+            raise ClaimLostError(f"the ledger of {group.key!r} went as it came")
+        return ledger
+
     async def claim(
         self,
         group: GroupName,

@@ -5,6 +5,7 @@ what never appeared. Newcomers are accepted all together or not at all, by the s
 admission; members are never disturbed (``architecture.md``, "The ledger").
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -21,6 +22,7 @@ from sharedvip.ledger import (
     GRACE,
     Claim,
     Ledger,
+    Member,
     Release,
     confirmed_claims,
     group_of,
@@ -35,6 +37,7 @@ from sharedvip.parse import shared_values, static_address
 from sharedvip.rules import static_address_taken
 from sharedvip.wording import services as named_services
 
+_GIVE_BACK_TRIES: Final = 4
 LOOK_AGAIN_SECONDS: Final = 30.0
 """A refused newcomer may fit by a change in another group (an address set free) that nothing tells this one."""
 
@@ -72,6 +75,8 @@ class LedgerKeeper:
         self._confirmed: dict[GroupName, frozenset[Claim]] = {}
         self._written: dict[GroupName, Ledger] = {}
         self._addresses: dict[GroupName, set[str]] = {}
+        self._unlocking: dict[GroupName, set[str]] = {}
+        """Whose lock may say that it is leaving, as we ended or failed before it went or was to stay."""
 
     def observe(self, group: GroupName) -> None:
         """Remember which claims the world shows now: call it at every event, as what comes and goes is soon unseen."""
@@ -137,6 +142,8 @@ class LedgerKeeper:
 
     async def _settle(self, group: GroupName) -> Settled:
         self.observe(group)
+        for address in sorted(self._unlocking.get(group, ())):
+            await self._unlock(group, address)
         ledger = await self._released(group, self._current(group))
         newcomers = self._newcomers(group, ledger)
         if newcomers and (ledger is None or any(self._judge(group, ledger, newcomers).values())):
@@ -158,15 +165,22 @@ class LedgerKeeper:
             # A claim is written before its lock: who holds the lock for a claim shows it in a live read.
             live = await self._kubernetes.read_ledger(group)
             is_free = live is None or address not in live.addresses_in_use
-            if is_free and await self._kubernetes.release_address(address, group):
-                _log.info("address.released", namespace=group.namespace, key=group.key, address=address)
-            held.discard(address)
+            if is_free:
+                await self._unlock(group, address)
+                held.discard(address)
         if not held:
             self._addresses.pop(group, None)
 
+    async def _unlock(self, group: GroupName, address: str) -> None:
+        """Or make sure that it stays locked, if it was claimed anew: who finds it leaving waits for either."""
+        self._unlocking.setdefault(group, set()).add(address)
+        if await self._kubernetes.release_address(address, group):
+            _log.info("address.released", namespace=group.namespace, key=group.key, address=address)
+        self._unlocking[group].discard(address)
+
     def forget(self, group: GroupName) -> None:
         """The group is no more."""
-        for memory in (self._confirmed, self._written):
+        for memory in (self._confirmed, self._written, self._unlocking):
             memory.pop(group, None)
 
     def _current(self, group: GroupName) -> Ledger | None:
@@ -219,8 +233,9 @@ class LedgerKeeper:
         members, confirmed = self._kubernetes.members(group), self._confirmed.get(group, frozenset())
         latest: Ledger | None = ledger
         for release in shrink(ledger, members, confirmed=confirmed, now=self._now()):
-            keep = await self._looked_at_live(ledger, release, confirmed)
-            if latest is not None and keep != ledger.claims_of(release.member):
+            keep, held = await self._looked_at_live(ledger, release, confirmed), ledger.claims_of(release.member)
+            # After the first write the ledger is read anew: who has claimed more by then is looked at another time.
+            if latest is not None and keep != held == latest.claims_of(release.member):
                 latest = await self._shrink(latest, Release(release.member, keep))
         return latest
 
@@ -235,14 +250,19 @@ class LedgerKeeper:
 
     async def _shrink(self, ledger: Ledger, release: Release) -> Ledger | None:
         group, (member, keep) = ledger.name, release
+        shrunk = await self._write(ledger, member, keep)
         _log.info("claims.released", namespace=group.namespace, key=group.key, service=member.service, kept=len(keep))
+        return self._remember(group, shrunk)
+
+    async def _write(self, ledger: Ledger, member: Member, keep: Sequence[Claim]) -> Ledger | None:
+        """What a member keeps, at the version that was judged; none: it leaves. The ledger afterwards."""
+        group, version = ledger.name, ledger.resource_version
         if keep:
-            shrunk = await self._kubernetes.claim(
-                group, member, shared=ledger.shared, claims=keep, resource_version=ledger.resource_version
+            return await self._kubernetes.claim(
+                group, member, shared=ledger.shared, claims=keep, resource_version=version
             )
-            return self._remember(group, shrunk)
-        await self._kubernetes.leave(group, member, resource_version=ledger.resource_version)
-        return self._remember(group, await self._kubernetes.read_ledger(group))
+        await self._kubernetes.leave(group, member, resource_version=version)
+        return await self._kubernetes.read_ledger(group)
 
     def _newcomers(self, group: GroupName, ledger: Ledger | None) -> list[ServiceView]:
         awaited = self._on_the_way(ledger)
@@ -280,33 +300,35 @@ class LedgerKeeper:
         )
 
     async def _accept(self, group: GroupName, ledger: Ledger | None, newcomers: Sequence[ServiceView]) -> Settled:
-        before, accepted = ledger, list[ServiceView]()
+        before, accepted = ledger, list[Member]()
         try:
             for service in newcomers:
                 ledger = await self._claim(group, ledger, service)
-                accepted.append(service)
+                accepted.append(member_of(service))
         except ClaimLostError as error:
             # The members' pools must not wait for a newcomer: the pass goes on without it.
             _log.info("newcomer.outrun", namespace=group.namespace, key=group.key, error=str(error))
-            await self._give_back(group, before, accepted)
+            await self._give_back(before, ledger, accepted)
             ledger = self._remember(group, await self._kubernetes.read_ledger(group))
             return Settled(ledger, wake_seconds=CLAIM_AGAIN_SECONDS)
         holder = await self._take_address(group, ledger)
         if holder is None:
             return Settled(ledger, wake_seconds=self._wake_seconds(group, ledger))
-        await self._give_back(group, before, accepted)
+        await self._give_back(before, ledger, accepted)
         ledger = self._remember(group, await self._kubernetes.read_ledger(group))
         return Settled(ledger, _taken(group, newcomers, holder), LOOK_AGAIN_SECONDS)
 
     async def _claim(self, group: GroupName, ledger: Ledger | None, service: ServiceView) -> Ledger:
+        if ledger is None:
+            # An update of the same Service may found it too: only with a version one of the two is told.
+            ledger = await self._kubernetes.found_ledger(group)
         now = self._now()
         shared = claimed_values(service, group=self._met(group, ledger, service), is_update=False)
         grown = grow(ledger, service, old=None, now=now)
         claims = with_heading(grown, service, old=None, shared=shared, now=now)
         # With the version that was judged: its Service may be changed right now, and claim more than we have seen.
-        version = ledger.resource_version if ledger else ""
         ledger = await self._kubernetes.claim(
-            group, member_of(service), shared=shared, claims=claims, resource_version=version
+            group, member_of(service), shared=shared, claims=claims, resource_version=ledger.resource_version
         )
         _log.info("newcomer.accepted", namespace=group.namespace, key=group.key, service=service.name.name)
         self._remember(group, ledger)
@@ -320,14 +342,19 @@ class LedgerKeeper:
                 return holder
         return None
 
-    async def _give_back(self, group: GroupName, before: Ledger | None, accepted: Iterable[ServiceView]) -> None:
-        """All together or not at all: each has again what it had."""
-        for member in (member_of(service) for service in accepted):
+    async def _give_back(self, before: Ledger | None, written: Ledger | None, accepted: Iterable[Member]) -> None:
+        """All together or not at all: each has again what it had, but for who has claimed more since."""
+        if written is None:
+            return
+        for member in accepted:
             had = before.claims_of(member) if before else ()
-            if had and before:
-                await self._kubernetes.claim(group, member, shared=before.shared, claims=had)
-            else:
-                await self._kubernetes.leave(group, member)
+            for _ in range(_GIVE_BACK_TRIES):
+                live = await self._kubernetes.read_ledger(written.name)
+                if live is None or not _is_as_written(live, member, before=before, written=written):
+                    break
+                with contextlib.suppress(ClaimLostError):
+                    await self._write(replace(live, shared=before.shared if before else live.shared), member, had)
+                    break
 
     def _wake_seconds(self, group: GroupName, ledger: Ledger | None) -> float | None:
         """When the oldest claim without a Service runs out of its grace."""
@@ -340,6 +367,12 @@ class LedgerKeeper:
 def _version(ledger: Ledger) -> int:
     """Resource versions are comparable numbers. Source: Kubernetes API concepts, since 1.35 (KEP-5504)."""
     return int(ledger.resource_version) if ledger.resource_version.isdigit() else 0
+
+
+def _is_as_written(live: Ledger, member: Member, *, before: Ledger | None, written: Ledger) -> bool:
+    """Whether nobody has claimed anything for the member since, nor changed what it shares; but we, by giving back."""
+    shared = {written.shared, before.shared} if before else {written.shared}
+    return live.claims_of(member) == written.claims_of(member) and live.shared in shared
 
 
 def _messages(denials: Mapping[ServiceName, tuple[Denial, ...]]) -> dict[ServiceName, str]:

@@ -110,6 +110,10 @@ class Kubernetes(Protocol):
         """The group's ledger, live."""
         ...
 
+    async def found_ledger(self, group: GroupName) -> Ledger:
+        """The group's ledger, a new and empty one where there was none; raises ``ClaimLostError``."""
+        ...
+
     async def claim(
         self,
         group: GroupName,

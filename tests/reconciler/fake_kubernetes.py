@@ -117,6 +117,11 @@ class FakeKubernetes:
         """As ``Kubernetes``."""
         return self.ledgers.get(group)
 
+    async def found_ledger(self, group: GroupName) -> Ledger:
+        """As ``Kubernetes``."""
+        ledger = self.ledgers.get(group)
+        return self._store(Ledger(group)) if ledger is None else ledger
+
     async def claim(
         self,
         group: GroupName,
