@@ -235,14 +235,9 @@ class LedgerKeeper:
 
     async def _shrink(self, ledger: Ledger, release: Release) -> Ledger | None:
         group, (member, keep) = ledger.name, release
+        shrunk = await self._kubernetes.release(ledger, release)
         _log.info("claims.released", namespace=group.namespace, key=group.key, service=member.service, kept=len(keep))
-        if keep:
-            shrunk = await self._kubernetes.claim(
-                group, member, shared=ledger.shared, claims=keep, resource_version=ledger.resource_version
-            )
-            return self._remember(group, shrunk)
-        await self._kubernetes.leave(group, member, resource_version=ledger.resource_version)
-        return self._remember(group, await self._kubernetes.read_ledger(group))
+        return self._remember(group, shrunk)
 
     def _newcomers(self, group: GroupName, ledger: Ledger | None) -> list[ServiceView]:
         awaited = self._on_the_way(ledger)
