@@ -11,7 +11,7 @@ import msgspec
 
 from cluster.metadata import ObjectMeta
 from sharedvip.addresses import canonical
-from sharedvip.ledger import Claim, Heading, Ledger, Member
+from sharedvip.ledger import Claim, Heading, Ledger, Member, Release
 from sharedvip.model import GroupName, Listener, SharedValues
 
 FINALIZER: Final = "sharedvip.dev/avi"
@@ -143,6 +143,20 @@ def render_claims(name: GroupName, *, shared: SharedValues, claims: Iterable[Cla
     }
 
 
+def render_removal(raw: RawSharedVip, release: Release) -> list[dict[str, str]]:
+    """The JSON patch that takes out, at the version that was read, what a member may not keep; nothing else changes."""
+    kept = {claim.listener for claim in release.keep}
+    claims = [_parse_claim(claim) for claim in raw.spec.claims or ()]
+    gone = [
+        at
+        for at, claim in enumerate(claims)
+        if (claim.service, claim.uid) == release.member and claim.listener not in kept
+    ]
+    version = {"op": "replace", "path": "/metadata/resourceVersion", "value": raw.metadata.resource_version}
+    # From the end: each removal moves what comes after it.
+    return [version, *({"op": "remove", "path": f"/spec/claims/{at}"} for at in reversed(gone))]
+
+
 def render_status(status: SharedVipStatus, *, before: RawSharedVip, now: datetime) -> dict[str, object]:
     """The ``status`` that the reconciler applies.
 
@@ -172,6 +186,11 @@ def render_status(status: SharedVipStatus, *, before: RawSharedVip, now: datetim
             for condition in conditions
         ],
     }
+
+
+def without_empty(status: Mapping[str, object]) -> dict[str, object]:
+    """The status as it is stored: the API server does not store an empty list that is applied."""
+    return {name: value for name, value in status.items() if value not in ("", [])}
 
 
 def _render_condition(kind: str, reason: str, message: str, *, is_so: bool) -> dict[str, str]:

@@ -8,14 +8,13 @@ that "some address" conflicts with. Only an intended address is claimed by who i
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
-from urllib.parse import quote
 
 import msgspec
+import structlog
 
-from cluster.api import APPLY, MERGE_PATCH, KubernetesApi
+from cluster.api import APPLY, JSON_PATCH, MERGE_PATCH, KubernetesApi
 from cluster.errors import AlreadyExists, ClusterError, Conflict, Invalid, NotFound
 from cluster.field_conflicts import FieldConflict, parse_conflicts
 from cluster.shared_vip_documents import (
@@ -25,9 +24,12 @@ from cluster.shared_vip_documents import (
     ghosts,
     parse_shared_vip,
     render_claims,
+    render_removal,
     render_status,
+    without_empty,
 )
-from sharedvip.ledger import Claim, Ledger, Member, object_name
+from cluster.shared_vip_writes import Write, document, path_of
+from sharedvip.ledger import Claim, Ledger, Member, Release
 from sharedvip.model import GroupName, SharedValues
 
 PATH: Final = "/apis/sharedvip.dev/v1alpha1/sharedvips"
@@ -35,6 +37,9 @@ RECONCILER: Final = "sharedvip-reconciler"
 """The field manager of the finalizer and of every status."""
 
 _TRIES: Final = 4
+_KEY_IS_MISSING: Final = frozenset({"spec", "spec.key", "<nil>"})
+"""The fields that the API server complains of then. Measured on 1.36.3."""
+_log = structlog.get_logger("cluster.shared_vips")
 
 
 class _Shown(msgspec.Struct):
@@ -84,8 +89,8 @@ class SharedVipStore:
         Raises:
             ClusterError: The API server refused or could not be asked.
         """
-        body = _document(name, spec={"key": name.key})
-        collection = _path(name).rpartition("/")[0]
+        body = document(name, spec={"key": name.key})
+        collection = path_of(name).rpartition("/")[0]
         with contextlib.suppress(AlreadyExists):
             await self._api.request("POST", collection, body=body, timeout_seconds=timeout_seconds)
         return await self.read(name, timeout_seconds=timeout_seconds)
@@ -123,7 +128,7 @@ class SharedVipStore:
             ClusterError: The API server refused otherwise, or could not be asked.
         """
         spec = render_claims(name, shared=shared, claims=claims)
-        write = _Write(name, member.field_manager, spec, resource_version, force=force, dry_run=dry_run)
+        write = Write(name, member.field_manager, spec, resource_version, force=force, dry_run=dry_run)
         try:
             stored = await self._apply(write, timeout_seconds)
         except ClaimRefused as refused:
@@ -148,6 +153,30 @@ class SharedVipStore:
         """
         await self._leave(name, member.field_manager, resource_version, timeout_seconds)
 
+    async def release(self, ledger: Ledger, release: Release, *, timeout_seconds: float = 5.0) -> Ledger | None:
+        """Let a member have these of its claims and no more, whoever owns the others; None where there is no ledger.
+
+        Args:
+            ledger: As it was judged.
+            release: What was decided by it.
+            timeout_seconds: For each request.
+
+        Raises:
+            StaleLedger: The ledger changed since it was read.
+            ClusterError: The API server refused otherwise, or could not be asked.
+        """
+        try:
+            after = await self._shrink(ledger, release, timeout_seconds)
+        except Invalid:
+            # The rest of an entry is somebody else's and cannot stand alone, or nobody can be called what it says.
+            after = await self._take_out(ledger, release, timeout_seconds)
+            with contextlib.suppress(Invalid):
+                after = await self._shrink(after, release, timeout_seconds)
+            return after
+        if after is None or len(after.claims_of(release.member)) == len(release.keep):
+            return after
+        return await self._take_out(after, release, timeout_seconds)
+
     async def drop_intended(self, ledger: Ledger, *, timeout_seconds: float = 5.0) -> Ledger:
         """Take the intended address out of the ledger, whoever owns it; the ledger after that.
 
@@ -157,18 +186,7 @@ class SharedVipStore:
         """
         # No apply can take away what a hand owns; a field that an update removes belongs to nobody any more.
         patch = {"metadata": {"resourceVersion": ledger.resource_version}, "spec": {"intendedAddress": None}}
-        try:
-            answer = await self._api.request(
-                "PATCH",
-                _path(ledger.name),
-                query={"fieldManager": RECONCILER},
-                body=msgspec.json.encode(patch),
-                content_type=MERGE_PATCH,
-                timeout_seconds=timeout_seconds,
-            )
-        except (Conflict, NotFound) as error:
-            raise StaleLedger(error.message) from error
-        return parse_shared_vip(_DECODER.decode(answer))
+        return await self._update(ledger.name, patch, MERGE_PATCH, timeout_seconds)
 
     async def put_finalizer(self, ledger: Ledger, *, timeout_seconds: float = 5.0) -> None:
         """Keep the object until ``remove``.
@@ -223,19 +241,19 @@ class SharedVipStore:
             ClusterError: The API server refused or could not be asked.
         """
         try:
-            stored = await self._api.request("GET", _path(name), timeout_seconds=timeout_seconds)
+            stored = await self._api.request("GET", path_of(name), timeout_seconds=timeout_seconds)
         except NotFound:
             return
         said = render_status(status, before=_DECODER.decode(stored), now=now)
-        if _without_empty(_STATUS.decode(stored).status) == _without_empty(said):
+        if without_empty(_STATUS.decode(stored).status) == without_empty(said):
             # A new leader reports every group: a read is a third of what a write costs.
             return
         query = {"fieldManager": RECONCILER, "force": "true"}  # it is ours: a hand's edit is undone
-        body = _document(name, status=said)
+        body = document(name, status=said)
         with contextlib.suppress(NotFound):
             await self._api.request(
                 "PATCH",
-                f"{_path(name)}/status",
+                f"{path_of(name)}/status",
                 query=query,
                 body=body,
                 content_type=APPLY,
@@ -244,15 +262,15 @@ class SharedVipStore:
 
     async def _read(self, name: GroupName, timeout_seconds: float) -> RawSharedVip | None:
         try:
-            return _DECODER.decode(await self._api.request("GET", _path(name), timeout_seconds=timeout_seconds))
+            return _DECODER.decode(await self._api.request("GET", path_of(name), timeout_seconds=timeout_seconds))
         except NotFound:
             return None
 
-    async def _apply(self, write: "_Write", timeout_seconds: float) -> RawSharedVip:
+    async def _apply(self, write: Write, timeout_seconds: float) -> RawSharedVip:
         try:
             answer = await self._api.request(
                 "PATCH",
-                _path(write.name),
+                path_of(write.name),
                 query=write.query,
                 body=write.body,
                 content_type=APPLY,
@@ -264,7 +282,7 @@ class SharedVipStore:
             raise StaleLedger(error.message) from error
         return _DECODER.decode(answer)
 
-    async def _over_ghosts(self, write: "_Write", refused: ClaimRefused, timeout_seconds: float) -> "_Write | None":
+    async def _over_ghosts(self, write: Write, refused: ClaimRefused, timeout_seconds: float) -> Write | None:
         """The same by force, where only ghosts are in the way: who holds no listener has no say in what is shared."""
         live = await self._read(write.name, timeout_seconds)
         if live is None or not ghosts(live).issuperset(conflict.manager for conflict in refused.conflicts):
@@ -287,8 +305,10 @@ class SharedVipStore:
         """The ledger after it; None where there is none."""
         for _ in range(_TRIES):
             try:
-                return await self._apply(_Write(name, field_manager, None, resource_version), timeout_seconds)
-            except Invalid:
+                return await self._apply(Write(name, field_manager, None, resource_version), timeout_seconds)
+            except Invalid as error:
+                if not _KEY_IS_MISSING.issuperset(cause.field for cause in error.causes):
+                    raise
                 # The key is required: its last owner keeps it, or there is no object (and this must not make one).
                 stored = await self._read(name, timeout_seconds)
             if stored is None:
@@ -298,22 +318,65 @@ class SharedVipStore:
                 raise StaleLedger(f"the ledger of {name.key!r} was written meanwhile")
             with contextlib.suppress(StaleLedger, Invalid):  # written, or made anew, since the read
                 return await self._apply(
-                    _Write(name, field_manager, {"key": name.key}, live, uid=stored.metadata.uid), timeout_seconds
+                    Write(name, field_manager, {"key": name.key}, live, uid=stored.metadata.uid), timeout_seconds
                 )
         raise StaleLedger(f"the ledger of {name.key!r} is written all the time")
+
+    async def _shrink(self, ledger: Ledger, release: Release, timeout_seconds: float) -> Ledger | None:
+        """By the member's own apply, which is all it takes as a rule."""
+        name, member, version = ledger.name, release.member, ledger.resource_version
+        if not release.keep:
+            stored = await self._leave(name, member.field_manager, version, timeout_seconds)
+            return parse_shared_vip(stored) if stored else None
+        return await self.claim(
+            name,
+            member,
+            shared=ledger.shared,
+            claims=release.keep,
+            resource_version=version,
+            timeout_seconds=timeout_seconds,
+        )
+
+    async def _take_out(self, ledger: Ledger, release: Release, timeout_seconds: float) -> Ledger:
+        """What a hand or a faulty replica has written in the member's name: no apply of that member can remove it."""
+        stored = await self._read(ledger.name, timeout_seconds)
+        if stored is None or stored.metadata.resource_version != ledger.resource_version:
+            raise StaleLedger(f"the ledger of {ledger.name.key!r} was written meanwhile")
+        patch = render_removal(stored, release)
+        after = await self._update(ledger.name, patch, JSON_PATCH, timeout_seconds)
+        taken = sorted(str(claim.listener) for claim in set(ledger.claims) - set(after.claims))
+        group, of = ledger.name, release.member.field_manager
+        _log.warning("ledger.taken_back", namespace=group.namespace, key=group.key, of=of, listeners=taken)
+        return after
+
+    async def _update(self, name: GroupName, patch: object, content_type: str, timeout_seconds: float) -> Ledger:
+        """A write that asks nobody who owns what, at a version that the patch names."""
+        try:
+            answer = await self._api.request(
+                "PATCH",
+                path_of(name),
+                query={"fieldManager": RECONCILER},
+                body=msgspec.json.encode(patch),
+                content_type=content_type,
+                timeout_seconds=timeout_seconds,
+            )
+        except (Conflict, NotFound, Invalid) as error:
+            # Invalid: the place in the list that a JSON patch names is not there any more.
+            raise StaleLedger(error.message) from error
+        return parse_shared_vip(_DECODER.decode(answer))
 
     async def _patch(self, name: GroupName, *, metadata: Mapping[str, object], timeout_seconds: float) -> None:
         await self._api.request(
             "PATCH",
-            _path(name),
+            path_of(name),
             query={"fieldManager": RECONCILER},
-            body=_document(name, metadata=metadata),
+            body=document(name, metadata=metadata),
             content_type=APPLY,
             timeout_seconds=timeout_seconds,
         )
 
     async def _remove(self, stored: RawSharedVip, timeout_seconds: float) -> None:
-        metadata, path = stored.metadata, _path(GroupName(stored.metadata.namespace, stored.spec.key))
+        metadata, path = stored.metadata, path_of(GroupName(stored.metadata.namespace, stored.spec.key))
         version = metadata.resource_version
         if FINALIZER in (metadata.finalizers or ()):
             others = [finalizer for finalizer in metadata.finalizers or () if finalizer != FINALIZER]
@@ -331,56 +394,3 @@ class SharedVipStore:
             preconditions = {"uid": metadata.uid, "resourceVersion": version}
             body = msgspec.json.encode({"preconditions": preconditions})
             await self._api.request("DELETE", path, body=body, timeout_seconds=timeout_seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class _Write:
-    """One server-side apply; without a spec the manager gives up all it owns."""
-
-    name: GroupName
-    field_manager: str
-    spec: Mapping[str, object] | None
-    resource_version: str = ""
-    uid: str = ""
-    force: bool = False
-    dry_run: bool = False
-
-    def forced(self, resource_version: str) -> "_Write":
-        """The same, against everybody who owned something at that version."""
-        return replace(self, resource_version=resource_version, force=True)
-
-    @property
-    def query(self) -> dict[str, str]:
-        query = {"fieldManager": self.field_manager, "fieldValidation": "Strict"}
-        if self.force:
-            query["force"] = "true"
-        if self.dry_run:
-            query["dryRun"] = "All"
-        return query
-
-    @property
-    def body(self) -> bytes:
-        metadata = {"resourceVersion": self.resource_version, "uid": self.uid}
-        given = {field: value for field, value in metadata.items() if value}
-        return _document(self.name, metadata=given, **({} if self.spec is None else {"spec": self.spec}))
-
-
-def _path(name: GroupName) -> str:
-    namespace, shared_vip = quote(name.namespace, safe=""), quote(object_name(name.key), safe="")
-    return f"/apis/sharedvip.dev/v1alpha1/namespaces/{namespace}/sharedvips/{shared_vip}"
-
-
-def _document(name: GroupName, *, metadata: Mapping[str, object] | None = None, **parts: object) -> bytes:
-    return msgspec.json.encode(
-        {
-            "apiVersion": "sharedvip.dev/v1alpha1",
-            "kind": "SharedVIP",
-            "metadata": {"name": object_name(name.key), "namespace": name.namespace, **(metadata or {})},
-            **parts,
-        }
-    )
-
-
-def _without_empty(status: Mapping[str, object]) -> dict[str, object]:
-    # The API server does not store an empty list that is applied.
-    return {name: value for name, value in status.items() if value not in ("", [])}

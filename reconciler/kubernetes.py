@@ -25,7 +25,7 @@ from cluster.shared_vips import ClaimRefused, SharedVipStore, StaleLedger
 from reconciler.cluster_surroundings import EVERYWHERE, ClusterSurroundings
 from reconciler.ports import ClaimLostError, GroupReport, HeldAddress, Verdict
 from reconciler.settings import ReconcilerSettings
-from sharedvip.ledger import Claim, Ledger, Member
+from sharedvip.ledger import Claim, Ledger, Member, Release
 from sharedvip.model import AddressHolder, GroupName, ServiceName, ServiceView, SharedValues
 
 COMPONENT: Final = "sharedvip.dev/reconciler"
@@ -171,6 +171,12 @@ class ClusterKubernetes:
         self._fence()
         with _losing():
             await self._store.leave(group, member, resource_version=resource_version)
+
+    async def release(self, ledger: Ledger, release: Release) -> Ledger | None:
+        """As ``ports.Kubernetes``."""
+        self._fence()
+        with _losing():
+            return await self._store.release(ledger, release)
 
     async def drop_intended(self, ledger: Ledger) -> Ledger:
         """As ``ports.Kubernetes``."""

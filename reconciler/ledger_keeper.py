@@ -250,19 +250,9 @@ class LedgerKeeper:
 
     async def _shrink(self, ledger: Ledger, release: Release) -> Ledger | None:
         group, (member, keep) = ledger.name, release
-        shrunk = await self._write(ledger, member, keep)
+        shrunk = await self._kubernetes.release(ledger, release)
         _log.info("claims.released", namespace=group.namespace, key=group.key, service=member.service, kept=len(keep))
         return self._remember(group, shrunk)
-
-    async def _write(self, ledger: Ledger, member: Member, keep: Sequence[Claim]) -> Ledger | None:
-        """What a member keeps, at the version that was judged; none: it leaves. The ledger afterwards."""
-        group, version = ledger.name, ledger.resource_version
-        if keep:
-            return await self._kubernetes.claim(
-                group, member, shared=ledger.shared, claims=keep, resource_version=version
-            )
-        await self._kubernetes.leave(group, member, resource_version=version)
-        return await self._kubernetes.read_ledger(group)
 
     def _newcomers(self, group: GroupName, ledger: Ledger | None) -> list[ServiceView]:
         awaited = self._on_the_way(ledger)
@@ -353,7 +343,8 @@ class LedgerKeeper:
                 if live is None or not _is_as_written(live, member, before=before, written=written):
                     break
                 with contextlib.suppress(ClaimLostError):
-                    await self._write(replace(live, shared=before.shared if before else live.shared), member, had)
+                    ours = replace(live, shared=before.shared if before else live.shared)
+                    await self._kubernetes.release(ours, Release(member, had))
                     break
 
     def _wake_seconds(self, group: GroupName, ledger: Ledger | None) -> float | None:

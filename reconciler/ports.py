@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from cluster.errors import ClusterError
 from reconciler.servers import Slice
-from sharedvip.ledger import Claim, Ledger, Member
+from sharedvip.ledger import Claim, Ledger, Member, Release
 from sharedvip.model import AddressHolder, GroupName, Listener, ServiceName, ServiceView, SharedValues
 
 
@@ -129,6 +129,10 @@ class Kubernetes(Protocol):
 
     async def leave(self, group: GroupName, member: Member, *, resource_version: str = "") -> None:
         """Take a member's claims back; raises ``ClaimLostError``."""
+        ...
+
+    async def release(self, ledger: Ledger, release: Release) -> Ledger | None:
+        """Shrink a member's claims, also those that others have written for it; raises ``ClaimLostError``."""
         ...
 
     async def drop_intended(self, ledger: Ledger) -> Ledger:

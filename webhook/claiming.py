@@ -25,7 +25,17 @@ from cluster.field_conflicts import FieldConflict
 from cluster.ip_addresses import AddressLocks
 from cluster.shared_vips import ClaimRefused, LedgerIsLeaving, SharedVipStore, StaleLedger
 from sharedvip.decide import can_join, existing_denials, new_denials
-from sharedvip.ledger import Claim, Ledger, Member, change_under_way, grow, is_accepted, is_settled_in, member_of
+from sharedvip.ledger import (
+    Claim,
+    Ledger,
+    Member,
+    Release,
+    change_under_way,
+    grow,
+    is_accepted,
+    is_settled_in,
+    member_of,
+)
 from sharedvip.model import GroupName, ServiceName, ServiceView, SharedValues
 from sharedvip.moving import with_heading
 from sharedvip.parse import intended_address, shared_values, static_address
@@ -216,21 +226,14 @@ class Claiming:
             keep = tuple(claim for claim in held if claim not in stale)
             if ledger is None or keep == held:
                 continue
+            metrics.LEDGER_WRITES.labels("release").inc()
             try:
-                await self._shrink(ledger, member, keep)
+                await self._store.release(ledger, Release(member, keep))
             except (StaleLedger, ClaimRefused):
                 continue
             _log.info(
                 "claims.released", namespace=group.namespace, key=group.key, service=member.service, by="admission"
             )
-
-    async def _shrink(self, ledger: Ledger, member: Member, keep: tuple[Claim, ...]) -> None:
-        metrics.LEDGER_WRITES.labels("release").inc()
-        version = ledger.resource_version
-        if keep:
-            await self._store.claim(ledger.name, member, shared=ledger.shared, claims=keep, resource_version=version)
-        else:
-            await self._store.leave(ledger.name, member, resource_version=version)
 
 
 def _claim_text(asked: Asked) -> str:

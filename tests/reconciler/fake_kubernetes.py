@@ -15,7 +15,7 @@ from cluster.errors import ClusterError
 from reconciler.ports import ClaimLostError, GroupReport, HeldAddress, Verdict
 from reconciler.servers import Slice
 from sharedvip.addresses import canonical
-from sharedvip.ledger import Claim, Ledger, Member, group_of, grow, member_of
+from sharedvip.ledger import Claim, Ledger, Member, Release, group_of, grow, member_of
 from sharedvip.model import AddressHolder, GroupName, ServiceName, ServiceView, SharedValues
 from sharedvip.moving import claimed_values, with_heading
 from sharedvip.parse import static_address
@@ -145,6 +145,14 @@ class FakeKubernetes:
             claims = tuple(c for c in ledger.claims if (c.service, c.uid) != member)
             kept = replace(ledger.shared, intended_address=self._intended(ledger, member, ""))
             self._store(replace(ledger, claims=claims, shared=kept if claims else SharedValues()))
+
+    async def release(self, ledger: Ledger, release: Release) -> Ledger | None:
+        """As ``Kubernetes``."""
+        (member, keep), version = release, ledger.resource_version
+        if keep:
+            return await self.claim(ledger.name, member, shared=ledger.shared, claims=keep, resource_version=version)
+        await self.leave(ledger.name, member, resource_version=version)
+        return self.ledgers.get(ledger.name)
 
     async def drop_intended(self, ledger: Ledger) -> Ledger:
         """As ``Kubernetes``."""
