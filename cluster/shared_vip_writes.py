@@ -22,9 +22,13 @@ class Write:
     force: bool = False
     dry_run: bool = False
 
-    def forced(self, resource_version: str) -> "Write":
-        """The same, against everybody who owned something at that version."""
-        return replace(self, resource_version=resource_version, force=True)
+    def at(self, resource_version: str) -> "Write":
+        """The same, if the ledger is still of that version."""
+        return replace(self, resource_version=resource_version)
+
+    def forced(self) -> "Write":
+        """The same, against everybody who owned something at its version."""
+        return replace(self, force=True)
 
     @property
     def query(self) -> dict[str, str]:

@@ -57,6 +57,7 @@ class ClaimRefused(ClusterError):  # noqa: N818 - reads as what happened, like t
         """Keep which fields, and whose."""
         super().__init__(", ".join(f"{conflict.field} is held by {conflict.manager!r}" for conflict in conflicts))
         self.conflicts = conflicts
+        self.managers = frozenset(conflict.manager for conflict in conflicts)
 
 
 class StaleLedger(ClusterError):  # noqa: N818 - likewise
@@ -132,10 +133,7 @@ class SharedVipStore:
         try:
             stored = await self._apply(write, timeout_seconds)
         except ClaimRefused as refused:
-            over = await self._over_ghosts(write, refused, timeout_seconds)
-            if over is None:
-                raise
-            stored = await self._apply(over, timeout_seconds)
+            stored = await self._over_ghosts(write, refused, timeout_seconds)
         if stored.metadata.deletion_timestamp:
             raise LedgerIsLeaving(f"the ledger of {name.key!r} in {name.namespace!r} is being deleted")
         if not dry_run:
@@ -282,14 +280,21 @@ class SharedVipStore:
             raise StaleLedger(error.message) from error
         return _DECODER.decode(answer)
 
-    async def _over_ghosts(self, write: Write, refused: ClaimRefused, timeout_seconds: float) -> Write | None:
-        """The same by force, where only ghosts are in the way: who holds no listener has no say in what is shared."""
+    async def _over_ghosts(self, write: Write, refused: ClaimRefused, timeout_seconds: float) -> RawSharedVip:
+        """The same by force, where only ghosts are in the way: who holds no listener has no say in what is shared.
+
+        Who is in the way is asked again at the version that is forced: somebody living may have come since.
+        """
         live = await self._read(write.name, timeout_seconds)
-        if live is None or not ghosts(live).issuperset(conflict.manager for conflict in refused.conflicts):
-            return None
-        if write.resource_version not in ("", live.metadata.resource_version):
-            raise StaleLedger(f"the ledger of {write.name.key!r} was written meanwhile") from refused
-        return write.forced(live.metadata.resource_version)
+        if live is None or not refused.managers <= ghosts(live):
+            raise refused
+        now = write if write.resource_version else write.at(live.metadata.resource_version)
+        try:
+            return await self._apply(now, timeout_seconds)
+        except ClaimRefused as again:
+            if not again.managers <= ghosts(live):
+                raise
+        return await self._apply(now.forced(), timeout_seconds)
 
     async def _bury_ghosts(self, name: GroupName, stored: RawSharedVip, timeout_seconds: float) -> RawSharedVip:
         """Let go of what they still own beside us, or it would stay when we leave; the next claim tries again."""

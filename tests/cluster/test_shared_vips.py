@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from cluster.errors import Invalid
 from cluster.field_conflicts import FieldConflict
 from cluster.shared_vips import ClaimRefused, SharedVipStore, StaleLedger
 from sharedvip.ledger import Ledger
-from sharedvip.model import SharedValues
+from sharedvip.model import GroupName, SharedValues
 from tests.builders import KEY
 from tests.cluster.connection import Connection
 from tests.cluster.ledgers import SOME_ADDRESS, Claimant, claims, group_in, member, tell
@@ -296,6 +297,36 @@ def test_who_holds_no_listener_has_no_say(connection: Connection) -> None:
     tell(connection, story)
     assert managers(connection)["api.1"] == "Apply"
     assert "web.1" not in managers(connection)
+
+
+def test_who_comes_while_a_ghost_is_pushed_aside_keeps_what_it_claims(connection: Connection) -> None:
+    """The force is for those who were in the way at the version that is written, and only if all of them are ghosts."""
+    group = group_in(connection.namespace, KEY)
+
+    class Late(SharedVipStore):
+        """Somebody is faster, once, between the refusal and the look at who refused."""
+
+        is_outrun = False
+
+        async def _read(self, name: GroupName, timeout_seconds: float) -> Any:  # noqa: ANN401 - as the store's own
+            if not self.is_outrun:
+                self.is_outrun = True
+                fast = Claimant(SharedVipStore(self._api), group)
+                await fast.claim(member("fast"), "81/TCP", shared=SOME_ADDRESS)
+            return await super()._read(name, timeout_seconds)
+
+    async def story(api: KubernetesApi) -> None:
+        settled = Claimant(SharedVipStore(api), group)
+        await settled.claim(member("web"), "80/TCP", shared=SOME_ADDRESS)
+        patch = '[{"op": "remove", "path": "/spec/claims"}]'
+        await connection.kubectl_async("patch", "sharedvip", KEY, "--type=json", f"--patch={patch}")
+        other = SharedValues(static_address="10.0.0.2")
+        with pytest.raises(ClaimRefused):
+            await Claimant(Late(api), group).claim(member("api"), "81/TCP", shared=other)
+
+        assert (await settled.read()).members == (member("fast"),)
+
+    connection.tell(story)
 
 
 def test_a_hands_edit_is_a_conflict_and_can_be_taken_back(connection: Connection) -> None:
