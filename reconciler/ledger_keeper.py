@@ -234,7 +234,7 @@ class LedgerKeeper:
         latest: Ledger | None = ledger
         for release in shrink(ledger, members, confirmed=confirmed, now=self._now()):
             keep, held = await self._looked_at_live(ledger, release, confirmed), ledger.claims_of(release.member)
-            # After the first write the ledger is read anew: who has claimed more by then is looked at another time.
+            # After the first write it is another ledger: who has claimed more by then is looked at another time.
             if latest is not None and keep != held == latest.claims_of(release.member):
                 latest = await self._shrink(latest, Release(release.member, keep))
         return latest
