@@ -5,6 +5,7 @@ Kept are those with the annotation, those of type LoadBalancer (they may hold an
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from urllib.parse import quote
 
 import msgspec
@@ -40,9 +41,10 @@ async def read_service(api: KubernetesApi, name: ServiceName, *, timeout_seconds
         return None
     path = f"/api/v1/namespaces/{quote(name.namespace, safe='')}/services/{quote(name.name, safe='')}"
     try:
-        return parse_service(_DECODER.decode(await api.request("GET", path, timeout_seconds=timeout_seconds)))
+        found = _DECODER.decode(await api.request("GET", path, timeout_seconds=timeout_seconds))
     except NotFound:
         return None
+    return replace(parse_service(found), resource_version=found.get("metadata", {}).get("resourceVersion", ""))
 
 
 class ServiceCache:

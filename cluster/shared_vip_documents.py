@@ -62,6 +62,7 @@ class _Claim(msgspec.Struct, rename="camel"):
     uid: str
     claimed_at: str
     heading: _Heading | None = None
+    replaces: str = ""
 
 
 class _Spec(msgspec.Struct, rename="camel"):
@@ -214,7 +215,7 @@ def ghosts(raw: RawSharedVip) -> frozenset[str]:
 def _parse_claim(claim: _Claim) -> Claim:
     claimed_at, heading = datetime.fromisoformat(claim.claimed_at), claim.heading
     where = Heading(heading.address, datetime.fromisoformat(heading.since)) if heading else None
-    return Claim(_listener(claim.port, claim.protocol), claim.service, claim.uid, claimed_at, where)
+    return Claim(_listener(claim.port, claim.protocol), claim.service, claim.uid, claimed_at, where, claim.replaces)
 
 
 def _render_claim(claim: Claim) -> dict[str, object]:
@@ -227,6 +228,7 @@ def _render_claim(claim: Claim) -> dict[str, object]:
         "uid": claim.uid,
         "claimedAt": _render_time(claim.claimed_at),
         **where,
+        **({"replaces": claim.replaces} if claim.replaces else {}),
     }
 
 

@@ -240,13 +240,21 @@ class LedgerKeeper:
         return latest
 
     async def _looked_at_live(self, ledger: Ledger, release: Release, confirmed: frozenset[Claim]) -> tuple[Claim, ...]:
-        """What the member keeps: a claim that only ran out of its grace may have a Service we did not see yet."""
-        doubtful = set(ledger.claims_of(release.member)) - set(release.keep) - confirmed
+        """What the member keeps.
+
+        A claim that only ran out of its grace may have a Service we did not see yet. And a young one of an update was
+        maybe shown by a state from before it, where our watch of Services is late: it stays while it may be stored.
+        """
+        now, leaving = self._now(), set(ledger.claims_of(release.member)) - set(release.keep)
+        young = {claim for claim in leaving if claim.replaces and now - claim.claimed_at <= GRACE}
+        doubtful = (leaving - confirmed) | young
         if not doubtful:
             return release.keep
         service = await self._kubernetes.read_service(ServiceName(ledger.name.namespace, release.member.service))
         backed = confirmed_claims(ledger, () if service is None else (service,))
-        return tuple(sorted({*release.keep, *(doubtful & backed)}))
+        waiting = {claim for claim in young if claim.may_be_on_its_way(service, now=now)}
+        self._confirmed[ledger.name] = self._confirmed.get(ledger.name, frozenset()) - waiting
+        return tuple(sorted({*release.keep, *(doubtful & backed), *waiting}))
 
     async def _shrink(self, ledger: Ledger, release: Release) -> Ledger | None:
         group, (member, keep) = ledger.name, release

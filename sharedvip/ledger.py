@@ -44,6 +44,14 @@ class Claim(NamedTuple):
     claimed_at: datetime
     heading: Heading | None = None
     """Only while the group moves to another address, and only of who had a part in it; on all claims of a member."""
+    replaces: str = ""
+    """The ``resourceVersion`` of the Service that the update is to replace which claimed it: over another one it is
+    never stored. "" of a create, which a Service that is there has stored."""
+
+    def may_be_on_its_way(self, service: ServiceView | None, *, now: datetime) -> bool:
+        """Whether the update that claimed it may still be stored, by its Service as it is now, read live."""
+        is_of = service is not None and service.uid == self.uid and service.resource_version == self.replaces
+        return bool(self.replaces) and is_of and now - self.claimed_at <= GRACE
 
 
 class Member(NamedTuple):
@@ -146,7 +154,7 @@ def grow(ledger: Ledger | None, candidate: ServiceView, *, old: ServiceView | No
     claims = dict(known)
     for listener in before | set(candidate.listeners):
         if listener not in known or listener not in before:
-            claims[listener] = Claim(listener, *member, now)
+            claims[listener] = Claim(listener, *member, now, replaces=old.resource_version if old else "")
     return tuple(sorted(claims.values()))
 
 

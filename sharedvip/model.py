@@ -66,6 +66,8 @@ class ServiceView:
     """Addresses in ``status.loadBalancer.ingress``, as written there."""
     has_ready_condition: bool = False
     """Whether our condition is in its status: it is, or was, a member."""
+    resource_version: str = field(default="", compare=False)
+    """Only of one that was read live, or that an update is to replace; no cache keeps it, no rule looks at it."""
 
     @property
     def group(self) -> GroupName | None:

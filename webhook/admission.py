@@ -45,7 +45,9 @@ def parse_asked(request: AdmissionRequest) -> Asked | str:
     candidate = _parse_candidate(new, namespace=request.namespace)
     if old is None or reads_alike(old, new):
         return Asked(candidate, None if old is None else candidate, is_dry_run=bool(request.dry_run))
-    return Asked(candidate, parse_service(old, namespace=request.namespace), is_dry_run=bool(request.dry_run))
+    stored = parse_service(old, namespace=request.namespace)
+    version = old.get("metadata", {}).get("resourceVersion", "")
+    return Asked(candidate, replace(stored, resource_version=version), is_dry_run=bool(request.dry_run))
 
 
 def _parse_candidate(new: ServiceObject, *, namespace: str) -> ServiceView:

@@ -15,6 +15,8 @@ API_VERSION: Final = "admission.k8s.io/v1"
 KIND: Final = "AdmissionReview"
 
 
+_LONGEST_VERSION: Final = 66
+"""With its quotes; a number of 20 digits, but for whoever reads it opaque."""
 _NULL: Final = msgspec.Raw(b"null")
 _EMPTY: Final = msgspec.Raw(b"{}")
 _ANNOTATIONS: Final = msgspec.json.Decoder(dict[str, str] | None)
@@ -42,6 +44,15 @@ class _Metadata(msgspec.Struct, rename="camel", gc=False):
     annotations: msgspec.Raw = _NULL
     labels: _Labels | None = None
     deletion_timestamp: str | None = None
+    resource_version: msgspec.Raw = _NULL
+
+    @property
+    def version(self) -> str:
+        """Its ``resourceVersion``; "" of what the API server would not send: it is no part of what is judged."""
+        text = bytes(self.resource_version)
+        return (
+            text[1:-1].decode() if text[:1] == b'"' and text[1:-1].isalnum() and len(text) <= _LONGEST_VERSION else ""
+        )
 
     @property
     def sharing_label(self) -> str | None:
@@ -98,6 +109,7 @@ class ServiceDocument(msgspec.Struct, gc=False):
             "annotations": _ANNOTATIONS.decode(metadata.annotations),
             "labels": None if metadata.sharing_label is None else {SHARED_VIP: metadata.sharing_label},
             "deletionTimestamp": metadata.deletion_timestamp,
+            "resourceVersion": metadata.version,
         }
         return {"metadata": found, "spec": _SPEC.decode(self.spec), "status": _STATUS.decode(self.status)}
 

@@ -47,7 +47,7 @@ class FakeKubernetes:
             old = self.stored.get(service.name)
             if old is not None:
                 service = replace(service, vips=old.vips, has_ready_condition=old.has_ready_condition)  # noqa: PLW2901 - as an API server does
-            self.stored[service.name] = service
+            self.stored[service.name] = replace(service, resource_version=str(next(self.versions)))
 
     def admit(self, *services: ServiceView, at: datetime) -> None:
         """Services come by admission: claimed, then stored."""

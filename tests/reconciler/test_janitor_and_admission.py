@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import pytest
 
@@ -27,6 +28,8 @@ class Busy(FakeKubernetes):
     after_leave_of: str = ""
     after_reading: bool = False
     after_marking: str = ""
+    shown: tuple[ServiceView, ...] | None = None
+    """What the watch of Services shows, where it is late."""
     admits: ServiceView | None = None
 
     def happens(self) -> None:
@@ -34,6 +37,10 @@ class Busy(FakeKubernetes):
         asked, self.admits = self.admits, None
         if asked is not None:
             self.ask(asked, at=START)
+
+    def members(self, group: GroupName) -> tuple[ServiceView, ...]:
+        """As far as the watch has come."""
+        return super().members(group) if self.shown is None else self.shown
 
     async def read_ledger(self, group: GroupName) -> Ledger | None:
         """As it was a moment ago."""
@@ -151,3 +158,39 @@ def test_an_address_that_is_in_use_again_is_not_forgotten() -> None:
     kubernetes.ledgers[GROUP] = replace(in_use, claims=(), shared=SharedValues())
     asyncio.run(janitor.release_addresses(GROUP, None))
     assert kubernetes.addresses == {}
+
+
+@pytest.mark.parametrize("is_stored", [False, True], ids=["on its way", "stored by now"])
+def test_a_claim_is_not_taken_for_stored_because_of_what_was_before_it(*, is_stored: bool) -> None:
+    """80 was given up and is asked for again; the watch of Services still shows the first, and then the giving up."""
+    both = service("web", "80/TCP", "81/TCP")
+    kubernetes = Busy()
+    kubernetes.admit(both, at=START)
+    janitor = keeper(kubernetes)
+    first = kubernetes.members(GROUP)
+    kubernetes.admit(service("web", "81/TCP"), at=START)
+    given_up = kubernetes.members(GROUP)
+    kubernetes.shown = first
+    kubernetes.ask(both, at=START + timedelta(seconds=1))
+    janitor.observe(GROUP)
+    kubernetes.shown = given_up
+    if is_stored:
+        kubernetes.apply(both)
+
+    asyncio.run(janitor.settle(GROUP))
+    assert claimed(kubernetes) == ["web 80/TCP", "web 81/TCP"]
+
+
+def test_a_claim_whose_update_came_to_nothing_goes() -> None:
+    """Something else was stored over the Service since: that update never will be."""
+    kubernetes = Busy()
+    kubernetes.admit(WEB, at=START)
+    janitor = keeper(kubernetes)
+    kubernetes.ask(service("web", "80/TCP", "81/TCP"), at=START + timedelta(seconds=2))
+    kubernetes.shown = (service("web", "80/TCP", "81/TCP"),)
+    janitor.observe(GROUP)
+    kubernetes.shown = None
+    kubernetes.apply(WEB)
+
+    asyncio.run(janitor.settle(GROUP))
+    assert claimed(kubernetes) == ["web 80/TCP"]

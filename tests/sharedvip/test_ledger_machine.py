@@ -80,10 +80,22 @@ class LedgerMachine(RuleBasedStateMachine):
     def ask(self, name: str, ports: list[str], address: str) -> Request | MultipleResults[Request]:
         """A create, or an update of the ports: by the rules on what the watch shows, then by the ledger itself."""
         self.now += timedelta(microseconds=1)  # no two requests of one Service are judged in the same instant
-        old = self.stored.get(name)
+        old = self._live(name)
         candidate = self._candidate(name, ports, address=address, old=old)
         request = Request(candidate, old, self.now, self.versions.get(name, 0))
         return request if self._is_allowed(request) and self._write(request) else multiple()
+
+    @rule(target=requests, name=names, ports=few_ports)
+    def change_and_change_back(self, name: str, ports: list[str]) -> Request | MultipleResults[Request]:
+        """A Service gives its ports up and asks for them again, while its watch still shows the first."""
+        if name not in self.stored:
+            return multiple()
+        self.observe()
+        before = [str(listener) for listener in self.stored[name].listeners]
+        self.apply(name, ports, "")
+        again = self.ask(name, before, "")
+        self.hear_of_the_ledger()
+        return again
 
     def _candidate(self, name: str, ports: list[str], *, address: str, old: ServiceView | None) -> ServiceView:
         fresh = service(name, *ports, load_balancer_ip=address)
@@ -116,6 +128,10 @@ class LedgerMachine(RuleBasedStateMachine):
         if self.versions.get(name, 0) == request.version and self._is_in_time(request):
             self.stored[name] = request.candidate
             self._touch(name)
+
+    def _live(self, name: str) -> ServiceView | None:
+        view = self.stored.get(name)
+        return None if view is None else replace(view, resource_version=str(self.versions[name]))
 
     def _touch(self, name: str) -> None:
         self.versions[name] = self.versions.get(name, 0) + 1
@@ -150,13 +166,23 @@ class LedgerMachine(RuleBasedStateMachine):
         self.confirmed |= confirmed_claims(self.ledger, self.seen.services)
 
     @rule()
+    def hear_of_the_ledger(self) -> None:
+        """The ledger's watch is on time, and the Services' is not."""
+        self.confirmed |= confirmed_claims(self.ledger, self.seen.services)
+
+    @rule()
     def clean(self) -> None:
         """The janitor releases what the world does not show; with a watch that lags too far it waits."""
         if self.now - self.seen.at > WATCH_LAG:
             return
         for release in shrink(self.ledger, self.seen.services, confirmed=self.confirmed, now=self.now):
             others = tuple(c for c in self.ledger.claims if (c.service, c.uid) != release.member)
-            self.ledger = replace(self.ledger, claims=tuple(sorted(others + release.keep)))
+            live = self._live(release.member.service)
+            waiting = {c for c in self.ledger.claims_of(release.member) if c.may_be_on_its_way(live, now=self.now)}
+            backed = {c for c in confirmed_claims(self.ledger, [live] if live else []) if c.replaces}
+            keep = {*release.keep, *waiting, *(backed & set(self.ledger.claims_of(release.member)))}
+            self.confirmed -= waiting
+            self.ledger = replace(self.ledger, claims=tuple(sorted({*others, *keep})))
 
     # --- what always holds
 
