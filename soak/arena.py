@@ -33,9 +33,14 @@ class Answer(NamedTuple):
     text: str = ""
 
     @property
+    def is_applied(self) -> bool:
+        """Whether it is stored, by this request."""
+        return self.code in {200, 201}
+
+    @property
     def is_done(self) -> bool:
         """Whether it is stored; for a repeated create, also by the one before."""
-        return self.code in {200, 201} or (self.code == 409 and "already exists" in self.text)  # noqa: PLR2004 - HTTP's
+        return self.is_applied or (self.code == 409 and "already exists" in self.text)  # noqa: PLR2004 - HTTP's
 
     @property
     def is_refused(self) -> bool:
