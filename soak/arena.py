@@ -33,9 +33,14 @@ class Answer(NamedTuple):
     text: str = ""
 
     @property
+    def is_applied(self) -> bool:
+        """Whether it is stored, by this request."""
+        return self.code in {200, 201}
+
+    @property
     def is_done(self) -> bool:
         """Whether it is stored; for a repeated create, also by the one before."""
-        return self.code in {200, 201} or (self.code == 409 and "already exists" in self.text)  # noqa: PLR2004 - HTTP's
+        return self.is_applied or (self.code == 409 and "already exists" in self.text)  # noqa: PLR2004 - HTTP's
 
     @property
     def is_refused(self) -> bool:
@@ -122,8 +127,12 @@ class Arena:
 
     async def send(self, write: Write) -> Answer:
         """Once."""
+        return (await self.exchange(write))[0]
+
+    async def exchange(self, write: Write) -> tuple[Answer, bytes]:
+        """Once; with what the API server sent along where it is done."""
         try:
-            await self.api.request(
+            body = await self.api.request(
                 write.method,
                 write.path,
                 body=write.body,
@@ -131,12 +140,12 @@ class Arena:
                 timeout_seconds=REQUEST_SECONDS,
             )
         except AlreadyExists as error:
-            return Answer(409, error.message)
+            return Answer(409, error.message), b""
         except ApiError as error:
-            return Answer(error.status, error.message)
+            return Answer(error.status, error.message), b""
         except ClusterError as error:
-            return Answer(0, str(error))
-        return Answer(200)
+            return Answer(0, str(error)), b""
+        return Answer(200), body
 
     async def insist(self, write: Write, *, seconds: float) -> Answer:
         """As a person who is told to try again, or gets no answer, does: until the answer is final, or so long."""

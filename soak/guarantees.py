@@ -102,8 +102,10 @@ def _race(race: Race) -> Guarantee:
     return Guarantee(race.name, race.tried, run)
 
 
-def _stormy(storm: storms.Storm, *, name: str, tried: str, insist_seconds: float = _INSIST_SECONDS) -> Guarantee:
-    """All races, each for its share of the rounds, while the storm rages."""
+def _stormy(
+    storm: storms.Storm, *, blows: str, name: str, tried: str, insist_seconds: float = _INSIST_SECONDS
+) -> Guarantee:
+    """All races, each for its share of the rounds, while the storm rages; ``blows``: what it is counted by."""
 
     async def run(trial: Trial) -> None:
         arena = await trial.arena(name)
@@ -113,6 +115,7 @@ def _stormy(storm: storms.Storm, *, name: str, tried: str, insist_seconds: float
                 await run_race(
                     race, arena, rounds=share, result=trial.result, insist_seconds=insist_seconds, lanes=_LANES
                 )
+            await storms.until_struck(trial.result, blows)
 
     return Guarantee(name, tried, run)
 
@@ -169,16 +172,19 @@ GUARANTEES: Final = (
     *map(_race, RACES),
     _stormy(
         storms.replicas_die,
+        blows=storms.REPLICAS_KILLED,
         name="replicas-killed",
         tried="all races in turn while webhook replicas are killed (-9) and started anew",
     ),
     _stormy(
         storms.api_server_restarts,
+        blows=storms.API_SERVER_RESTARTS,
         name="api-server-restarts",
         tried="all races in turn while the API server is ended and killed",
     ),
     _stormy(
         storms.hands_edit,
+        blows=storms.HAND_EDITS_REFUSED,
         name="hand-edits",
         tried="all races in turn while a hand edits every SharedVIP",
         insist_seconds=0.0,

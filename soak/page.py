@@ -16,6 +16,7 @@ _HEAD: Final = """# What is guaranteed, and how often it was tried
 Written by `make soak`; do not edit.
 The judge is the stored world: after each round the Services are listed and the rules of admission are run over them.
 After each guarantee `sharedvip audit --ledger` must find nothing, in the whole cluster.
+Conflicts in the namespaces of `living-cluster` are left out: it plants some, and they are to stay.
 
 | | |
 |---|---|

@@ -104,7 +104,7 @@ async def _applying_during(
 
     before = await asyncio.to_thread(failed_open, rig)
     task = asyncio.create_task(storms())
-    await asyncio.gather(*(_apply_until(task, arena, result) for _ in range(_LANES)))
+    await asyncio.gather(*(apply_until(task, arena, result) for _ in range(_LANES)))
     await task
     passed = await asyncio.to_thread(failed_open, rig) - before
     told = await asyncio.to_thread(told_of_failures, rig)
@@ -112,7 +112,7 @@ async def _applying_during(
     result.expect(passed == 0, what)
 
 
-async def _apply_until(over: asyncio.Task[None], arena: Arena, result: Result) -> None:
+async def apply_until(over: asyncio.Task[None], arena: Arena, result: Result) -> None:
     """A group of two Services at a time: one is created, the other too, one is changed; then both go."""
     while not over.done():
         ticket = arena.ticket()
@@ -120,8 +120,8 @@ async def _apply_until(over: asyncio.Task[None], arena: Arena, result: Result) -
             manifest = member(f"{ticket}-{name}", key=ticket, ports=[port], ticket=ticket)
             answer = await arena.send(_applying(arena, manifest))
             result.rounds += 1
-            result.counts["applied"] += answer.is_done
-            result.expect(answer.is_done, f"apply of {ticket}-{name}: {answer}")
+            result.counts["applied"] += answer.is_applied
+            result.expect(answer.is_applied, f"apply of {ticket}-{name}: {answer}")
         await arena.delete_round(ticket)
 
 

@@ -4,18 +4,37 @@ import asyncio
 import contextlib
 import itertools
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from cluster.api import JSON_PATCH, MERGE_PATCH
-from soak.arena import Arena, Manifest, Write
+from soak.arena import Answer, Arena, Manifest, Write
 from soak.result import Result
 from soak.rig import Rig
 
 CALM_SECONDS: Final = 1.0
 """Between two blows."""
 
+REPLICAS_KILLED: Final = "replicas killed"
+API_SERVER_RESTARTS: Final = "API server restarts"
+HAND_EDITS_REFUSED: Final = "hand edits refused"
+POLICY: Final = "ValidatingAdmissionPolicy 'sharedvip-ledger'"
+"""Who refuses them, as the API server names it; ``deploy/25-validatingadmissionpolicy.yaml``."""
+FIRST_BLOW_SECONDS: Final = 60.0
+_REFUSALS: Final = frozenset({403, 422})
+_NO_HARM: Final = {
+    200: "that changed nothing",
+    400: "that fit no ledger",
+    404: "of what was gone",
+    409: "too late",
+    422: "that fit no ledger",
+}
+_NO_VERSION: Final = ""
+
+Edit = Callable[[str], tuple[bytes, str]]
+"""From the version that was read to the patch and its type."""
 Storm = Callable[[Rig, Arena, Result], Coroutine[Any, Any, None]]
 
 
@@ -24,7 +43,7 @@ async def replicas_die(rig: Rig, arena: Arena, result: Result) -> None:
     del arena
     for number in itertools.count():
         await rig.restart_replica(number)
-        result.counts["replicas killed"] += 1
+        result.counts[REPLICAS_KILLED] += 1
         await asyncio.sleep(CALM_SECONDS)
 
 
@@ -33,39 +52,72 @@ async def api_server_restarts(rig: Rig, arena: Arena, result: Result) -> None:
     del arena
     for number in itertools.count():
         await rig.restart_api_server(kill=bool(number % 2))
-        result.counts["API server restarts"] += 1
+        result.counts[API_SERVER_RESTARTS] += 1
         await asyncio.sleep(5 * CALM_SECONDS)
 
 
 async def hands_edit(rig: Rig, arena: Arena, result: Result) -> None:
     """``kubectl edit`` on every ``SharedVIP`` there is: claims removed, given to another, addresses changed."""
     del rig
-    for edit in _edits():
-        for path in await _shared_vips(arena):
-            answer = await arena.send(Write("PATCH", f"{path}?fieldManager=kubectl-edit", *edit))
-            result.counts["hand edits let in" if answer.is_done else "hand edits refused"] += 1
+    for edit in itertools.cycle(EDITS):
+        for ledger in await _shared_vips(arena):
+            await edit_by_hand(arena, ledger, edit, result)
         await asyncio.sleep(0.02)
 
 
-def _edits() -> Iterator[tuple[bytes, str]]:
-    def merge(spec: Manifest) -> tuple[bytes, str]:
-        return json.dumps({"spec": spec}).encode(), MERGE_PATCH
+async def edit_by_hand(arena: Arena, ledger: Manifest, edit: Edit, result: Result) -> None:
+    """One edit of what was read: nobody but sharedvip may change what a ledger says."""
+    metadata = ledger["metadata"]
+    path = f"{_collection(arena)}/{metadata['name']}?fieldManager=kubectl-edit"
+    answer, stored = await arena.exchange(Write("PATCH", path, *edit(metadata["resourceVersion"])))
+    # With the version that was read: what is another generation afterwards, this edit has changed.
+    is_let_in = answer.is_applied and json.loads(stored)["metadata"]["generation"] != metadata["generation"]
+    result.counts["hand edits let in" if is_let_in else _outcome(answer)] += 1
+    result.expect(not is_let_in, f"a hand edit of {metadata['name']} was let in: {edit(_NO_VERSION)[0].decode()}")
 
+
+def _outcome(answer: Answer) -> str:
+    """What came of an edit that changed nothing."""
+    if answer.code in _REFUSALS and POLICY in answer.text:
+        return HAND_EDITS_REFUSED
+    return f"hand edits {_NO_HARM.get(answer.code, 'without a verdict')}"
+
+
+def _merge(spec: Manifest) -> Edit:
+    def edit(version: str) -> tuple[bytes, str]:
+        return json.dumps({"metadata": {"resourceVersion": version}, "spec": spec}).encode(), MERGE_PATCH
+
+    return edit
+
+
+def _steal(version: str) -> tuple[bytes, str]:
+    read = {"op": "replace", "path": "/metadata/resourceVersion", "value": version}
     stolen = {"op": "replace", "path": "/spec/claims/0/service", "value": "stolen"}
-    return itertools.cycle(
-        [
-            merge({"claims": []}),
-            (json.dumps([stolen]).encode(), JSON_PATCH),
-            merge({"staticAddress": "192.0.2.99"}),
-            merge({"claims": None}),
-        ]
-    )
+    return json.dumps([read, stolen]).encode(), JSON_PATCH
 
 
-async def _shared_vips(arena: Arena) -> list[str]:
-    collection = f"/apis/sharedvip.dev/v1alpha1/namespaces/{arena.namespace}/sharedvips"
-    found = json.loads(await arena.api.request("GET", collection))["items"]
-    return [f"{collection}/{one['metadata']['name']}" for one in found]
+EDITS: Final = (
+    _merge({"claims": []}),
+    _steal,
+    _merge({"staticAddress": "192.0.2.99"}),
+    _merge({"claims": None}),
+)
+
+
+async def _shared_vips(arena: Arena) -> list[Manifest]:
+    return json.loads(await arena.api.request("GET", _collection(arena)))["items"]
+
+
+def _collection(arena: Arena) -> str:
+    return f"/apis/sharedvip.dev/v1alpha1/namespaces/{arena.namespace}/sharedvips"
+
+
+async def until_struck(result: Result, blows: str) -> None:
+    """Wait for the first blow, which began with the storm: what nothing has struck has withstood nothing."""
+    until = time.monotonic() + FIRST_BLOW_SECONDS
+    while not result.counts[blows] and time.monotonic() < until:  # noqa: ASYNC110 - nothing tells
+        await asyncio.sleep(0.1)
+    result.expect(result.counts[blows] > 0, f"no {blows}: there was no storm")
 
 
 @contextlib.asynccontextmanager

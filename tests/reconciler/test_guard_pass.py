@@ -7,6 +7,7 @@ import pytest
 
 from reconciler.guard_pass import GuardPass
 from reconciler.ledger_keeper import LedgerKeeper
+from reconciler.ports import Verdict
 from reconciler.status import StatusKeeper
 from sharedvip.model import Policy, ServiceView
 from tests.builders import GROUP, service
@@ -81,3 +82,24 @@ def test_the_vip_is_what_the_statuses_show(members: list[ServiceView], reason: s
     assert (report.verdict.reason, report.vip) == (reason, vip)
     assert report.services == ("api", "web")
     assert kubernetes.ledgers[GROUP].vip == vip
+
+
+@pytest.mark.parametrize(
+    ("members", "is_ready"),
+    [
+        pytest.param([WEB], False, id="the group has no address yet"),
+        pytest.param([replace(WEB, vips=("10.0.0.7",))], True, id="the group is served"),
+        pytest.param(
+            [replace(WEB, vips=("10.0.0.7",)), replace(API, vips=("10.0.0.8",))], False, id="its members differ too"
+        ),
+    ],
+)
+def test_who_is_not_let_in_is_named_by_the_group(members: list[ServiceView], is_ready: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """Those who are in are served as before: whether it is ready is theirs to say."""
+    kubernetes = FakeKubernetes()
+    kubernetes.admit(*members, at=START)
+    kubernetes.apply(RIVAL)
+
+    asyncio.run(_guard(kubernetes).run(GROUP))
+    verdict = Verdict(is_ready=is_ready, reason="Conflict", message="not let in: 'rival'")
+    assert kubernetes.reports[GROUP].verdict == verdict

@@ -15,6 +15,7 @@ from sharedvip.parse import shared_values
 from tests.builders import KEY, listeners
 from tests.cluster.connection import Connection
 from tests.webhook.replicas import Scene, messages, now, replica, some_address, tell
+from tests.webhook.samples import sample
 from webhook import metrics
 from webhook.answer import Verdict
 
@@ -23,6 +24,16 @@ pytestmark = pytest.mark.e2e
 WRITERS = 16
 ALLOWED = Verdict.ALLOWED
 DENIED = Verdict.DENIED
+
+
+def writes(purpose: str) -> float:
+    """To the ledger, by admission."""
+    return sample("sharedvip_ledger_writes_total", purpose=purpose)
+
+
+def conflicts(reason: str) -> float:
+    """Claims that the API server refused."""
+    return sample("sharedvip_ledger_conflicts_total", reason=reason)
 
 
 def test_of_sixteen_who_want_one_port_exactly_one_gets_it(connection: Connection) -> None:
@@ -121,15 +132,38 @@ def test_two_updates_of_one_service_lose_none_of_their_claims(connection: Connec
     tell(connection, story, replicas=2)
 
 
+def test_a_claim_that_the_ledger_refuses_is_counted(connection: Connection) -> None:
+    """By a reason of its own: another has the port, or another update was written since the ledger was read."""
+
+    async def story(scene: Scene) -> None:
+        late = scene.replicas[0]
+        old = await scene.settled("web", "80/TCP")
+        await scene.seen("web")
+        await scene.until(lambda: late.ledgers.get(scene.group()) is not None)
+        late.freeze()
+        await scene.settled("api", "443/TCP")
+        taken, stale = conflicts("ClaimRefused"), conflicts("StaleLedger")
+
+        refused = await scene.validate(scene.new("new", "443/TCP"))
+        changed = await scene.validate(scene.change(old, "80/TCP", "8080/TCP"))
+
+        assert (refused.rules, messages(changed)) == (("duplicate-port",), "")
+        assert (conflicts("ClaimRefused"), conflicts("StaleLedger")) == (taken + 1, stale + 1)
+
+    tell(connection, story)
+
+
 def test_an_update_holds_the_old_and_the_new(connection: Connection) -> None:
     """It may yet be refused by somebody after us; then the old listeners live on."""
 
     async def story(scene: Scene) -> None:
         old = await scene.settled("web", "80/TCP")
+        before = writes("claim")
 
         answer = await scene.validate(scene.change(old, "443/TCP"))
 
         assert answer.claimed
+        assert writes("claim") > before
         assert await scene.claims() == [("web", "80/TCP"), ("web", "443/TCP")]
 
     tell(connection, story)
@@ -145,10 +179,12 @@ def test_a_port_is_free_as_soon_as_its_service_is_gone(connection: Connection) -
             await scene.seen(name)
         for name in names:
             await scene.delete(name)
+        before = writes("release")
 
         answer = await scene.validate(scene.new("web", "80/TCP", "81/TCP", "82/TCP"))
 
         assert messages(answer) == ""
+        assert writes("release") >= before + len(names)
         assert await scene.claims() == [("web", "80/TCP"), ("web", "81/TCP"), ("web", "82/TCP")]
 
     tell(connection, story)
@@ -317,9 +353,11 @@ def test_an_update_that_meets_anothers_lock_gives_back_what_it_had_not(connectio
         mine, theirs = some_address(), some_address()
         await AddressLocks(scene.api).take(theirs, GroupName(scene.namespace, "other"))
         old = await scene.settled("web", "80/TCP", loadBalancerIP=mine)
+        before = writes("give-back")
 
         answer = await scene.validate(scene.change(old, "80/TCP", "443/TCP", load_balancer_ip=theirs))
 
+        assert writes("give-back") == before + 1
         ledger = await scene.ledger()
         assert answer.rules == ("static-address-taken",)
         assert ledger is not None

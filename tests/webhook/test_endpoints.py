@@ -19,6 +19,7 @@ from sharedvip.inherit import Inheritance
 from sharedvip.model import Denial, ServiceName
 from tests.builders import service_object
 from tests.webhook.reviews import Object, Reply, encoded, post, review
+from tests.webhook.samples import sample
 from webhook import metrics
 from webhook.admission import Admission
 from webhook.answer import Answer, Verdict, already_exists, denied
@@ -96,6 +97,11 @@ def ask(
     metrics.catch_up()  # what is told a moment later belongs to this request, too
     assert reply is not None
     return reply
+
+
+def failures(reason: str) -> float:
+    """How many requests of ``/validate`` had no decision for this reason."""
+    return sample("sharedvip_admission_failures_total", webhook="validate", reason=reason)
 
 
 def without(whole: Object, field: str) -> Object:
@@ -204,11 +210,14 @@ def test_what_is_none_of_our_business_is_allowed_with_a_word(whole: Object, said
 )
 def test_what_is_no_review_is_a_bad_request(body: bytes) -> None:
     """400 with a sentence, never a traceback."""
+    before = failures("bad-review")
+
     reply = ask(body=body)
 
     assert (reply.status, reply.headers[b"content-type"]) == (400, b"text/plain; charset=utf-8")
     assert reply.text.endswith("\n")
     assert "Traceback" not in reply.text
+    assert failures("bad-review") == before + 1
 
 
 @pytest.mark.parametrize("announced", [True, False])
@@ -249,7 +258,10 @@ def test_who_is_gone_gets_no_answer() -> None:
     """The connection broke in the middle of the body."""
     half: list[Message] = [{"type": "http.request", "body": b"{", "more_body": True}]
 
+    before = failures("client-gone")
+
     assert asyncio.run(post(endpoint(), messages=half)) is None
+    assert failures("client-gone") == before + 1
 
 
 @pytest.mark.parametrize(
@@ -276,10 +288,12 @@ def test_a_decision_that_does_not_come_is_a_503_before_the_caller_gives_up() -> 
         async with asyncio.timeout(1):  # the caller's own
             return await post(endpoint(never), encoded(review()), query=b"timeout=1s")
 
+    before = failures("deadline")
     reply = asyncio.run(story())
 
     assert reply is not None
     assert (reply.status, reply.text) == (503, "no decision within the caller's timeout\n")
+    assert failures("deadline") == before + 1
 
 
 def test_who_waits_for_others_waits_half_of_the_callers_time_at_most() -> None:
@@ -339,27 +353,34 @@ def test_nobody_is_judged_before_the_caches_are_complete() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "reason", "said"),
     [
-        pytest.param(Unreachable("it sleeps"), "the ledger cannot be asked: it sleeps", id="no API server"),
+        pytest.param(Unreachable("it sleeps"), "ledger", "the ledger cannot be asked: it sleeps", id="no API server"),
         pytest.param(
-            TooManyRequests(429, "TooManyRequests", message="later"), "the ledger cannot be asked: 429", id="a busy one"
+            TooManyRequests(429, "TooManyRequests", message="later"),
+            "ledger",
+            "the ledger cannot be asked: 429",
+            id="a busy one",
         ),
         pytest.param(
             Forbidden(403, "Forbidden", message="no right"),
+            "refused",
             "the API server refuses what the webhook asks of it, now and again: 403",
             id="one that will never say yes",
         ),
-        pytest.param(ZeroDivisionError("secret"), "the webhook failed; its log says where", id="a bug"),
+        pytest.param(ZeroDivisionError("secret"), "bug", "the webhook failed; its log says where", id="a bug"),
     ],
 )
-def test_what_nobody_knows_is_a_503_with_a_reason(error: Exception, said: str) -> None:
-    """The ``failurePolicy`` decides; the words are for whoever reads the API server's log."""
+def test_what_nobody_knows_is_a_503_with_a_reason(error: Exception, reason: str, said: str) -> None:
+    """The ``failurePolicy`` decides; the words are for whoever reads the API server's log, the reason is counted."""
+    before = failures(reason)
+
     reply = ask(decide=failing(error))
 
     assert reply.status == 503
     assert reply.text.startswith(said)
     assert "secret" not in reply.text
+    assert failures(reason) == before + 1
 
 
 def is_an_answer(reply: Reply) -> bool:

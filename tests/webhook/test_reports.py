@@ -1,12 +1,14 @@
 """Decisions are counted and logged a moment later, and nobody who reads the numbers can tell."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
+from sharedvip.model import Denial
+from tests.webhook.samples import sample
 from webhook import reports
 from webhook.answer import Answer, Verdict, denied
 from webhook.reports import AT_ONCE, Reports
@@ -22,8 +24,12 @@ def request(name: str = "web") -> ServiceRequest:
 
 def counted(verdict: Verdict) -> float:
     """As Prometheus reads it."""
-    labels = {"webhook": "trial", "operation": "CREATE", "verdict": verdict.value}
-    return REGISTRY.get_sample_value("sharedvip_admission_requests_total", labels) or 0.0
+    return sample("sharedvip_admission_requests_total", webhook="trial", operation="CREATE", verdict=verdict.value)
+
+
+def refused(rule: str) -> float:
+    """Likewise."""
+    return sample("sharedvip_admission_refusals_total", rule=rule)
 
 
 @pytest.fixture
@@ -42,6 +48,24 @@ def test_whoever_reads_the_metrics_reads_all() -> None:
         waiting.add(request(), Answer(), seconds=0.001)
         waiting.add(request(), denied(()), seconds=0.001)
         assert (counted(Verdict.ALLOWED), counted(Verdict.DENIED)) == (before[0] + 1, before[1] + 1)
+
+    asyncio.run(story())
+
+
+@pytest.mark.usefixtures("at_leisure")
+def test_each_violation_is_counted_by_its_rule() -> None:
+    """A request may break several, and one more than once; what is allowed breaks none."""
+    taken = Denial("duplicate-port", "spec.ports[0]", "is taken", "choose another", "80/TCP", ("other",))
+    also_taken = replace(taken, field="spec.ports[1]")
+    no_key = Denial("invalid-key", "metadata.annotations", "is no key", "choose another", "?", ())
+    rules = ("duplicate-port", "invalid-key")
+
+    async def story() -> None:
+        before = [refused(rule) for rule in rules]
+        waiting = Reports("trial")
+        for answer in (denied((taken, also_taken, no_key)), Answer()):
+            waiting.add(request(), answer, seconds=0.001)
+        assert [refused(rule) for rule in rules] == [before[0] + 2, before[1] + 1]
 
     asyncio.run(story())
 

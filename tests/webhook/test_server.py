@@ -15,8 +15,10 @@ import pytest
 from certs.issue import KeyPair, expiry
 from localcluster.cluster import LocalCluster
 from localcluster.ports import LOOPBACK
+from tests.builders import service_object
 from tests.certs.builders import DAY, serving, today
 from tests.webhook.process import DEADLINE_SECONDS, DELETION, HEADERS, Webhook, started
+from tests.webhook.replicas import some_address
 from tests.webhook.reviews import encoded, review
 
 pytestmark = pytest.mark.e2e
@@ -42,6 +44,23 @@ def test_a_connection_serves_many_requests(webhook: Webhook) -> None:
         assert connection.sock is before
     finally:
         connection.close()
+
+
+def test_writes_to_the_ledger_are_counted_by_their_purpose(webhook: Webhook, namespace: str) -> None:
+    """One for the claim and one for the lock of its address: how many rights admission uses, and how often."""
+    written = [f'sharedvip_ledger_writes_total{{purpose="{purpose}"}}' for purpose in ("claim", "lock")]
+    before = [webhook.metric(name) for name in written]
+    made = service_object("web", "80/TCP", namespace=namespace, spec={"loadBalancerIP": some_address()})
+    made = {**made, "metadata": {**made.get("metadata", {}), "uid": "the-uid-of-the-service"}}
+    connection = webhook.connect()
+    try:
+        connection.request("POST", "/validate", encoded(review(made, namespace=namespace)), HEADERS)
+        said = json.load(connection.getresponse())["response"]
+        assert said["allowed"], said
+    finally:
+        connection.close()
+
+    assert [webhook.metric(name) for name in written] == [number + 1 for number in before]
 
 
 @pytest.mark.parametrize(
