@@ -113,7 +113,8 @@ class AddressLocks:
 
     async def _create(self, address: str, group: GroupName, *, dry_run: bool, timeout_seconds: float) -> bool:
         """False: one is there."""
-        self._on_write()
+        if not dry_run:
+            self._on_write()
         query, body = {"dryRun": "All"} if dry_run else {}, _render(address, group)
         try:
             await self._api.request("POST", PATH, query=query, body=body, timeout_seconds=timeout_seconds)

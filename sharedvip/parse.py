@@ -13,7 +13,8 @@ from sharedvip.addresses import canonical
 from sharedvip.model import Listener, ServiceName, ServicePort, ServiceView, SharedValues
 
 _SHORT: Final = 64
-"""Protocol, name and target port together have 34 letters at most. Source: Kubernetes ``core/validation``."""
+"""Protocol, name and target port together have 34 letters at most, a namespace or a key 63. Source: Kubernetes
+``core/validation``."""
 
 
 def port_field(index: int) -> str:
@@ -118,27 +119,32 @@ def parse_service(service: ServiceObject, *, namespace: str = "") -> ServiceView
     # Interned are the texts that many Services have in common: a cache of 10,000 is 4 MB smaller.
     return ServiceView(
         name=ServiceName(
-            intern(metadata.get("namespace") or namespace), metadata.get("name") or metadata.get("generateName", "")
+            _common(metadata.get("namespace") or namespace), metadata.get("name") or metadata.get("generateName", "")
         ),
         uid=metadata.get("uid", ""),
-        type=intern(spec.get("type") or "ClusterIP"),
-        sharing_key=key if key is None else intern(key),
+        type=_common(spec.get("type") or "ClusterIP"),
+        sharing_key=key if key is None else _common(key),
         sharing_label=(metadata.get("labels") or {}).get(annotations.SHARED_VIP),
         ports=_parse_ports(spec),
         load_balancer_ip=spec.get("loadBalancerIP") or "",
         address_annotation=notes.get(annotations.LOAD_BALANCER_IP, ""),
         intended_address=notes.get(annotations.INTENDED_ADDRESS, ""),
-        load_balancer_class=intern(spec.get("loadBalancerClass") or ""),
+        load_balancer_class=_common(spec.get("loadBalancerClass") or ""),
         infra_setting=notes.get(annotations.INFRA_SETTING, ""),
         l4_rule=notes.get(annotations.L4_RULE, ""),
-        ip_families=tuple(map(intern, spec.get("ipFamilies") or ())),
-        session_affinity=intern(spec.get("sessionAffinity") or ""),
+        ip_families=tuple(map(_common, spec.get("ipFamilies") or ())),
+        session_affinity=_common(spec.get("sessionAffinity") or ""),
         has_source_ranges=bool(spec.get("loadBalancerSourceRanges")),
-        external_traffic_policy=intern(spec.get("externalTrafficPolicy") or ""),
+        external_traffic_policy=_common(spec.get("externalTrafficPolicy") or ""),
         is_deleting=bool(metadata.get("deletionTimestamp")),
         vips=_parse_vips(status),
         has_ready_condition=_has_ready_condition(status),
     )
+
+
+def _common(text: str) -> str:
+    """One object for all that say the same. Of what is too long to be valid none is kept: Python 3.12 never lets go."""
+    return intern(text) if len(text) <= _SHORT else text
 
 
 def reads_alike(one: ServiceObject, other: ServiceObject) -> bool:

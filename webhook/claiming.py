@@ -140,7 +140,8 @@ class Claiming:
         shared, grown = view.shared(asked), grow(ledger, asked.candidate, old=asked.old, now=now)
         claims = with_heading(grown, asked.candidate, old=asked.old, shared=shared, now=now)
         has_to_tell = asked.old is not None or view.is_forcing
-        metrics.LEDGER_WRITES.labels("claim").inc()
+        if not asked.is_dry_run:
+            metrics.LEDGER_WRITES.labels("claim").inc()
         after = await self._store.claim(
             asked.group,
             member_of(asked.candidate),

@@ -102,9 +102,12 @@ def test_a_dry_run_tells_and_takes_nothing(connection: Connection) -> None:
     address, first, second = some_ipv4(), group_in(connection.namespace, "one"), group_in(connection.namespace, "two")
 
     async def story(api: KubernetesApi) -> None:
-        locks = AddressLocks(api)
+        writes: list[str] = []
+        locks = AddressLocks(api, on_write=lambda: writes.append("lock"))
         assert await locks.take(address, first, dry_run=True) is None
+        assert writes == []
         assert await locks.take(address, second) is None
+        assert writes == ["lock"]
         holder = AddressHolder(connection.namespace, key="two")
         assert await locks.take(address, first, dry_run=True) == holder
         await locks.release(address, second, is_needed=no)

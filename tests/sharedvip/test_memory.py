@@ -3,6 +3,7 @@
 import tracemalloc
 
 from sharedvip.addresses import canonical, parse_address
+from sharedvip.annotations import SHARED_VIP
 from sharedvip.ledger import object_name
 from sharedvip.parse import parse_service
 
@@ -26,3 +27,14 @@ def test_long_texts_are_not_remembered() -> None:
         tracemalloc.stop()
 
     assert after - before < TEXTS * LENGTH / 20
+
+
+def test_only_short_texts_are_one_object_for_all() -> None:
+    """Of them a cache of 10,000 Services has many; a long one would be kept for good by Python 3.12."""
+
+    def key_of(length: int) -> str | None:
+        notes = {SHARED_VIP: "k" * length}
+        return parse_service({"metadata": {"annotations": notes}}).sharing_key
+
+    assert key_of(63) is key_of(63)
+    assert key_of(LENGTH) is not key_of(LENGTH)
