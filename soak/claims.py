@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from cluster.api import MERGE_PATCH
+from localcluster.ports import LOOPBACK
 from sharedvip.ledger import GRACE
 from soak.arena import TRY_AGAIN, Answer, Arena, Manifest, Write, member, ports_patch
 from soak.result import Result
@@ -15,6 +16,9 @@ from soak.rig import Rig
 _PATIENCE_SECONDS: Final = GRACE.total_seconds() + 25.0
 _QUOTA_SECONDS: Final = 30.0
 _LOOK_AGAIN_SECONDS: Final = 0.1
+_ANOTHER: Final = "soak-later"
+_REFUSED_LABEL: Final = "soak.sharedvip.dev/refused"
+_CALL_FAILED: Final = 'failed calling webhook "later.soak.sharedvip.dev"'
 _QUOTA: Final[Manifest] = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}}
 
 
@@ -78,6 +82,63 @@ async def refused_later(rig: Rig, arena: Arena, *, is_waited_for: bool, result: 
         result.expect(done.is_done, f"after {waited:.0f} s: {done.text}")
         result.expect(waited > GRACE.total_seconds(), f"a claim was released after {waited:.0f} s, before its grace")
     await arena.delete("next")
+
+
+async def update_refused_later(rig: Rig, arena: Arena, *, is_waited_for: bool, result: Result) -> None:
+    """Another webhook refuses an update that we admitted: the new port is free after the grace, the old one never.
+
+    Args:
+        rig: For the webhook's configuration and the ledger's text.
+        arena: Where.
+        is_waited_for: Whether to wait until the port is free.
+        result: Filled.
+    """
+    await arena.store(member("stays", key="later"))
+    rig.cluster.run_kubectl("apply", "-f", "-", input=json.dumps(_another_webhook(arena.namespace)))
+    patch = {"metadata": {"labels": {_REFUSED_LABEL: "yes"}}, **ports_patch(80, 81)}
+    trial, change = arena.patching("stays", patch), arena.patching("stays", patch)
+    trial = replace(trial, path=f"{trial.path}?dryRun=All")
+    async with asyncio.timeout(_QUOTA_SECONDS):
+        while _CALL_FAILED not in (await arena.send(trial)).text:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+    begun = time.monotonic()
+    lost = await arena.send(change)
+    rig.cluster.run_kubectl("delete", "validatingwebhookconfiguration", _ANOTHER)
+    claims = rig.cluster.run_kubectl("get", "svip", "-n", arena.namespace, "later", "-o", "jsonpath={.spec.claims}")
+    result.expect(_CALL_FAILED in lost.text, f"the other webhook refused nothing: {lost}")
+    result.expect('"port":81' in claims.stdout, "the update that was refused left no claim to wait for")
+    new, old = (arena.creating(member(f"next-{port}", key="later", ports=[port])) for port in (81, 80))
+    early, taken = await arena.send(new), await arena.send(old)
+    result.expect(TRY_AGAIN in early.text, f"who wants the new port was not told to try again: {early}")
+    result.expect("already served" in taken.text, f"the old port is not its holder's any more: {taken}")
+    result.rounds += 1
+    if is_waited_for:
+        done, waited = await arena.insist(new, seconds=_PATIENCE_SECONDS), time.monotonic() - begun
+        result.counts["seconds until an update's port was free"] = round(waited)
+        result.expect(done.is_done, f"after {waited:.0f} s: {done.text}")
+        result.expect(waited > GRACE.total_seconds(), f"a claim was released after {waited:.0f} s, before its grace")
+        await arena.delete("next-81")
+    await arena.delete("stays")
+
+
+def _another_webhook(namespace: str) -> Manifest:
+    """Which nobody serves, and without whose word nothing that carries the label is stored."""
+    webhook = {
+        "name": "later.soak.sharedvip.dev",
+        "admissionReviewVersions": ["v1"],
+        "sideEffects": "None",
+        "failurePolicy": "Fail",
+        "clientConfig": {"url": f"https://{LOOPBACK}:1/"},
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+        "objectSelector": {"matchLabels": {_REFUSED_LABEL: "yes"}},
+        "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["services"]}],
+    }
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": _ANOTHER},
+        "webhooks": [webhook],
+    }
 
 
 async def _until_quota_rules(arena: Arena) -> None:

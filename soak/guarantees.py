@@ -121,8 +121,11 @@ def _stormy(
 
 
 async def _refused_later(trial: Trial) -> None:
-    arena = await trial.arena("refused-later")
-    await claims.refused_later(trial.rig, arena, is_waited_for=not trial.is_short, result=trial.result)
+    for_create, for_update = await trial.arena("refused-later"), await trial.arena("refused-later")
+    await asyncio.gather(
+        claims.refused_later(trial.rig, for_create, is_waited_for=not trial.is_short, result=trial.result),
+        claims.update_refused_later(trial.rig, for_update, is_waited_for=not trial.is_short, result=trial.result),
+    )
 
 
 async def _serving(program: Callable[..., Awaitable[None]], trial: Trial) -> None:
@@ -199,7 +202,11 @@ GUARANTEES: Final = (
         "a member gives a port up, another takes it at once",
         partial(_in_an_arena, claims.give_up_then_take),
     ),
-    Guarantee("refused-later", "a quota refuses what we admitted; another asks for the port", _refused_later),
+    Guarantee(
+        "refused-later",
+        "a quota refuses a create that we admitted, another webhook an update; others ask for the ports",
+        _refused_later,
+    ),
     Guarantee("updates", "what users' tools do every day, with the verdict it must have", _updates),
     Guarantee("privacy", "asking for an address that another namespace holds", _privacy),
     Guarantee("fuzz", "100 requests that no API server sends, and now and then one that is never finished", _fuzz),

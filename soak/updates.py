@@ -170,6 +170,17 @@ def renames(desk: Desk) -> None:
     desk.sees("only the new ledger is left", "get", "svip", "-o", "jsonpath={.items[*].spec.key}", said="new")
 
 
+def renames_with_address(desk: Desk) -> None:
+    """The address of a group does not go to another key with one of its Services; it is free when all are gone."""
+    desk.may("create", "-f", "-", given=member("one", key="old", ports=[80], address=_ADDRESS))
+    desk.may("create", "-f", "-", given=member("two", key="old", ports=[81]))
+    to_new = ("annotate", "--overwrite", "svc", "one", f"{SHARED_VIP}=new")
+    desk.may_not(*to_new, rule="static-address-taken")
+    desk.may("delete", "svc", "one", "two")
+    desk.sees("the old group is gone", "get", "svip", "-o", "jsonpath={.items[*].spec.key}", said="")
+    desk.may("create", "-f", "-", given=member("one", key="new", ports=[80], address=_ADDRESS))
+
+
 def gitops(desk: Desk) -> None:
     """An inherited address is no difference to the manifest that lacks it: no diff, no fight."""
     manifest = member("two", key="k", ports=[81])
@@ -216,6 +227,7 @@ CHAPTERS: Final[tuple[Callable[[Desk], None], ...]] = (
     classes,
     by_hand,
     renames,
+    renames_with_address,
     gitops,
     names_and_ends,
 )

@@ -2,10 +2,10 @@
 
 ::
 
-    the rules say yes  ->  claim  ->  lock the address  ->  admitted
-          |                  |              |
-          no             refused           held: give the claim back
-          |                  |
+    the rules say yes  ->  claim  ->  look at an only peer  ->  lock the address  ->  admitted
+          |                  |                |                        |
+          no             refused    being changed: give back    held: give the claim back
+          |                  |                |
           +--> look live: stale claims are released, what is on its way is waited for, and the rules decide again
 
 The API server is the arbiter: a port or a value that another member holds is its 409, so two replicas, or two requests
