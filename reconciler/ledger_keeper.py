@@ -142,8 +142,7 @@ class LedgerKeeper:
 
     async def _settle(self, group: GroupName) -> Settled:
         self.observe(group)
-        for address in sorted(self._unlocking.get(group, ())):
-            await self._unlock(group, address)
+        await self._finish_unlocking(group)
         ledger = await self._released(group, self._current(group))
         newcomers = self._newcomers(group, ledger)
         if newcomers and (ledger is None or any(self._judge(group, ledger, newcomers).values())):
@@ -170,6 +169,16 @@ class LedgerKeeper:
                 held.discard(address)
         if not held:
             self._addresses.pop(group, None)
+
+    async def _finish_unlocking(self, group: GroupName) -> None:
+        """Of a lock that cannot be let go (a hand has taken our label off it) the group must not stand still."""
+        for address in sorted(self._unlocking.get(group, ())):
+            try:
+                await self._unlock(group, address)
+            except ClusterError as error:
+                _log.warning(
+                    "address.kept", namespace=group.namespace, key=group.key, address=address, error=str(error)
+                )
 
     async def _unlock(self, group: GroupName, address: str) -> None:
         """Or make sure that it stays locked, if it was claimed anew: who finds it leaving waits for either."""
@@ -320,6 +329,8 @@ class LedgerKeeper:
         if ledger is None:
             # An update of the same Service may found it too: only with a version one of the two is told.
             ledger = await self._kubernetes.found_ledger(group)
+            if ledger.claims:
+                raise ClaimLostError(f"the ledger of {group.key!r} is there already, and nobody has judged by it")
         now = self._now()
         shared = claimed_values(service, group=self._met(group, ledger, service), is_update=False)
         grown = grow(ledger, service, old=None, now=now)

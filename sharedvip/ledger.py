@@ -90,6 +90,12 @@ class Ledger:
         return tuple(sorted({Member(claim.service, claim.uid) for claim in self.claims}))
 
     @property
+    def members_by_age(self) -> tuple["Member", ...]:
+        """All of them, who claimed first first."""
+        eldest = sorted(self.claims, key=lambda claim: claim.claimed_at)
+        return tuple(dict.fromkeys(Member(claim.service, claim.uid) for claim in eldest))
+
+    @property
     def is_moving(self) -> bool:
         """Whether its members may carry either of two addresses."""
         return self.shared.intended_address not in {"", self.shared.static_address}
@@ -198,16 +204,26 @@ def change_under_way(ledger: Ledger | None, stored: ServiceView | None) -> Share
     """What a Service that is alone in its group is to share, by a request that was admitted and is not stored yet.
 
     It may still be stored, or never: who changes the Service meanwhile leaves alone what the ledger says of it. None:
-    the ledger knows of no such request.
+    the ledger knows of no such request, or of one that was to replace another version and so never will be stored.
 
     Args:
         ledger: Of the Service's group.
-        stored: The Service as it is.
+        stored: The Service as it is, with its version.
     """
     if ledger is None or stored is None or not stored.is_member or stored.group != ledger.name:
         return None
     is_alone = ledger.members == (member_of(stored),)
-    return ledger.shared if is_alone and not _has_shared_values(ledger, stored) else None
+    is_open = any(claim.replaces and claim.replaces == stored.resource_version for claim in ledger.claims)
+    return ledger.shared if is_alone and is_open and not _has_shared_values(ledger, stored) else None
+
+
+def turning(
+    claims: Iterable[Claim], ledger: Ledger | None, old: ServiceView | None, *, to: SharedValues
+) -> tuple[Claim, ...]:
+    """A member's claims, and which version it is to replace on all of them where it changes what it shares alone."""
+    if ledger is None or old is None or ledger.shared == to or ledger.members != (member_of(old),):
+        return tuple(claims)
+    return tuple(claim._replace(replaces=old.resource_version) for claim in claims)
 
 
 def is_settled_in(ledger: Ledger, stored: ServiceView) -> bool:

@@ -35,8 +35,9 @@ from sharedvip.ledger import (
     is_accepted,
     is_settled_in,
     member_of,
+    turning,
 )
-from sharedvip.model import GroupName, ServiceName, ServiceView, SharedValues
+from sharedvip.model import GroupName, ServiceView, SharedValues
 from sharedvip.moving import with_heading
 from sharedvip.parse import intended_address, shared_values, static_address
 from webhook import metrics
@@ -47,6 +48,8 @@ from webhook.world import Asked, Look, View, World
 LOOK_AGAIN_SECONDS: Final = 0.1
 """A change between a look and a wait would be missed; so no wait is longer."""
 _GIVE_BACK_TRIES: Final = 4
+_ENOUGH_SETTLED: Final = 2
+"""Members that are stored with what their group shares: against each other neither can change it alone."""
 
 _log = structlog.get_logger()
 
@@ -134,11 +137,13 @@ class Claiming:
         if asked.old is not None and ledger is None and not asked.is_dry_run:
             # Two updates of one Service that both found a group: only with a version one of them is told.
             ledger = await self._store.found(asked.group)
-            if ledger is None:
-                raise StaleLedger(f"the ledger of {asked.group.key!r} went as it came")
+            if ledger is None or ledger.claims:
+                # Gone as it came, or there already: nobody has judged by what it says.
+                raise StaleLedger(f"the ledger of {asked.group.key!r} is another than it was")
         now = self._now()
         shared, grown = view.shared(asked), grow(ledger, asked.candidate, old=asked.old, now=now)
-        claims = with_heading(grown, asked.candidate, old=asked.old, shared=shared, now=now)
+        headed = with_heading(grown, asked.candidate, old=asked.old, shared=shared, now=now)
+        claims = turning(headed, ledger, asked.old, to=shared)
         has_to_tell = asked.old is not None or view.is_forcing
         if not asked.is_dry_run:
             metrics.LEDGER_WRITES.labels("claim").inc()
@@ -171,18 +176,26 @@ class Claiming:
         return Answer(claimed=_claim_text(asked))
 
     async def _changing_peer(self, asked: Asked, view: View, after: Ledger) -> Member | None:
-        """The one whose group this joins, if what the group shares by now is not what that one is stored with.
+        """A member of the group that this joins, if what they share by now is not what that one is stored with.
 
-        Its change was admitted, and may never be stored: then the two would differ. With a second member nobody
-        changes alone what they share, so the third and all later ones need not look.
+        Its change was admitted while it was alone, and may never be stored: then the two would differ. Where two are
+        stored with what the group shares, nobody changes that alone: then there is no need to look at more.
         """
-        others = [member for member in after.members if member != member_of(asked.candidate)]
-        if len(others) != 1 or (asked.old is not None and is_accepted(view.ledger, asked.old)):
+        if asked.old is not None and is_accepted(view.ledger, asked.old):
             return None
-        stored = await self._world.service(ServiceName(after.name.namespace, others[0].service))
-        if stored is None or member_of(stored) != others[0] or not stored.is_member or stored.group != after.name:
+        others = [member for member in after.members_by_age if member != member_of(asked.candidate)]
+        known = {member_of(s) for s in view.services if s.is_member and is_settled_in(after, s)}
+        if len(known.intersection(others)) >= _ENOUGH_SETTLED:
             return None
-        return None if is_settled_in(after, stored) else others[0]
+        settled = 0
+        for member in others:
+            stored = await self._world.stored_member(after.name, member)
+            if stored is not None and not is_settled_in(after, stored):
+                return member
+            settled += stored is not None
+            if settled >= _ENOUGH_SETTLED:
+                break
+        return None
 
     async def _give_back(self, asked: Asked, claimed: "_Claimed") -> None:
         """What the member had before; a claim too many is the janitor's, and no reason to leave a refusal unsaid."""
@@ -276,7 +289,9 @@ def _is_settled_elsewhere(asked: Asked, stored: ServiceView | None) -> bool:
     """
     if asked.old is None:
         return stored is not None and stored.uid != asked.candidate.uid
-    return stored is None or stored.uid != asked.old.uid
+    if stored is None or stored.uid != asked.old.uid:
+        return True
+    return bool(asked.old.resource_version) and stored.resource_version != asked.old.resource_version
 
 
 def _is_of_nobody(lost_to: ClaimRefused | LedgerIsLeaving, look: Look) -> bool:

@@ -212,6 +212,12 @@ class World:
         """One Service, live."""
         return await read_service(self._api, name)
 
+    async def stored_member(self, group: GroupName, member: Member) -> ServiceView | None:
+        """A member of a group as it is stored, live; None where it is not, or not in the group."""
+        stored = await self.service(ServiceName(group.namespace, member.service))
+        is_it = stored is not None and member_of(stored) == member and stored.group == group and stored.is_member
+        return stored if is_it else None
+
     async def ledger(self, group: GroupName) -> Ledger | None:
         """The group's ledger, live."""
         return await self._store.read(group)
@@ -256,15 +262,22 @@ class World:
                 return Look(view, stale, live[asked.candidate.name])
 
     async def standing(self, ledger: Ledger, claims: Sequence[Claim]) -> dict[Claim, bool]:
-        """Of claims, those that are not stale, live; each with whether its Service is stored.
+        """Of claims, those that somebody in the group stands behind or may yet, live; each with whether he is stored.
 
         Raises:
             ClusterError: The API server could not be asked.
         """
         seen, expired = self._seen(claims), self._expired(claims)
         live = await self._services_now({ServiceName(ledger.name.namespace, claim.service) for claim in claims})
-        standing = (claim for claim in claims if not _is_stale(claim, ledger, live, seen, expired))
-        return {claim: _is_stored(claim, ledger, live) for claim in standing}
+        standing: dict[Claim, bool] = {}
+        for claim in claims:
+            service = live[ServiceName(ledger.name.namespace, claim.service)]
+            is_in = service is not None and service.is_member and service.group == ledger.name
+            is_stored = _is_stored(claim, ledger, live)
+            has_left = is_stored and not is_in and not claim.may_be_on_its_way(service, now=self._now())
+            if not has_left and not _is_stale(claim, ledger, live, seen, expired):
+                standing[claim] = is_stored and is_in
+        return standing
 
     def _seen(self, claims: Iterable[Claim]) -> frozenset[Claim]:
         return frozenset(claim for claim in claims if self._services.was_seen(claim.uid))

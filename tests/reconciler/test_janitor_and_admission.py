@@ -28,6 +28,8 @@ class Busy(FakeKubernetes):
     after_leave_of: str = ""
     after_reading: bool = False
     after_marking: str = ""
+    is_locked_for_good: bool = False
+    """Whether no lock can be let go."""
     shown: tuple[ServiceView, ...] | None = None
     """What the watch of Services shows, where it is late."""
     admits: ServiceView | None = None
@@ -74,7 +76,7 @@ class Busy(FakeKubernetes):
 
     async def release_address(self, address: str, group: GroupName) -> bool:
         """Says that it is leaving, and gets no further, once."""
-        if address == self.after_marking:
+        if address == self.after_marking or self.is_locked_for_good:
             self.after_marking = ""
             self.leaving.add(address)
             raise ClusterError("the API server was away")
@@ -141,6 +143,23 @@ def test_a_lock_that_says_it_is_leaving_does_not_stay_so(*, comes_back: bool) ->
     asyncio.run(janitor.settle(GROUP))
     assert kubernetes.leaving == set()
     assert kubernetes.addresses == ({ADDRESS: GROUP} if comes_back else {})
+
+
+def test_a_lock_that_cannot_go_holds_up_nobody() -> None:
+    """A hand has taken our label off it: the group's newcomers come in all the same."""
+    kubernetes = Busy(is_locked_for_good=True)
+    web = replace(WEB, load_balancer_ip=ADDRESS)
+    kubernetes.admit(web, at=START)
+    kubernetes.addresses[ADDRESS] = GROUP
+    janitor = keeper(kubernetes)
+    janitor.observe(GROUP)
+    kubernetes.admit(replace(web, load_balancer_ip=""), at=START)
+    with pytest.raises(ClusterError, match="away"):
+        asyncio.run(janitor.release_addresses(GROUP, kubernetes.ledgers[GROUP]))
+    kubernetes.apply(API)
+
+    asyncio.run(janitor.settle(GROUP))
+    assert claimed(kubernetes) == ["web 80/TCP", "api 443/TCP"]
 
 
 def test_an_address_that_is_in_use_again_is_not_forgotten() -> None:

@@ -30,6 +30,7 @@ from sharedvip.ledger import (
     is_settled_in,
     member_of,
     shrink,
+    turning,
 )
 from sharedvip.model import ServiceView, SharedValues, Situation
 from sharedvip.moving import claimed_values, progress, with_heading, without_headings
@@ -79,7 +80,7 @@ class MoveMachine(RuleBasedStateMachine):
     def ask(self, name: str, address: str, intended: str) -> Request | MultipleResults[Request]:
         """A create, or an update of address and annotation."""
         self.now += timedelta(microseconds=1)
-        old = self.stored.get(name)
+        old = self._live(name)
         ledger = self.ledger if old else self.old_ledger
         candidate = self._candidate(name, address, intended, old)
         if inheritance := inherited_address(candidate, self.seen, ledger):
@@ -100,6 +101,10 @@ class MoveMachine(RuleBasedStateMachine):
         for other in sorted(PORTS.keys() - self.stored.keys())[:1]:
             self.apply(other, old.load_balancer_ip, "")
         return first
+
+    def _live(self, name: str) -> ServiceView | None:
+        view = self.stored.get(name)
+        return None if view is None else replace(view, resource_version=str(self.versions[name]))
 
     def _candidate(self, name: str, address: str, intended: str, old: ServiceView | None) -> ServiceView:
         fresh = service(name, PORTS[name], load_balancer_ip=address, intended_address=intended)
@@ -122,7 +127,8 @@ class MoveMachine(RuleBasedStateMachine):
         if under_way not in {None, shared}:
             return False
         grown = grow(ledger, candidate, old=old, now=self.now)
-        claims = with_heading(grown, candidate, old=old, shared=shared, now=self.now)
+        headed = with_heading(grown, candidate, old=old, shared=shared, now=self.now)
+        claims = turning(headed, ledger, old, to=shared)
         before = self.ledger.shared
         if not self._apply(member_of(candidate), shared, claims):
             return False
@@ -134,10 +140,14 @@ class MoveMachine(RuleBasedStateMachine):
         return True
 
     def _meets_a_change(self, member: Member) -> bool:
-        """Whether the only other member is not stored with what the ledger says: looked at live."""
-        others = [other for other in self.ledger.members if other != member]
-        stored = [view for view in self.stored.values() if member_of(view) in others]
-        return len(others) == 1 and not all(is_settled_in(self.ledger, view) for view in stored)
+        """Whether others are not stored with what the ledger says: looked at live until two are."""
+        settled = 0
+        for other in self.ledger.members_by_age:
+            stored = next((view for view in self.stored.values() if member_of(view) == other != member), None)
+            if stored is not None and not is_settled_in(self.ledger, stored):
+                return settled < 2
+            settled += stored is not None
+        return False
 
     def _apply(self, member: Member, shared: SharedValues, claims: Iterable[Claim], *, force: bool = False) -> bool:
         """A server-side apply: what it says is owned, what it does not say any more goes with its last owner."""
@@ -259,7 +269,7 @@ class MoveMachine(RuleBasedStateMachine):
         """The janitor, when nothing that was admitted can be on its way any more: what is stored is what is shared."""
         self.observe()
         for view in self.seen:
-            if change_under_way(self.ledger, view) is not None and self.now - self.turned_at > GRACE:
+            if self._is_open() and self.now - self.turned_at > GRACE:
                 member = member_of(view)
                 assert self._apply(member, shared_values(view), self.ledger.claims_of(member))
 
@@ -289,7 +299,8 @@ class MoveMachine(RuleBasedStateMachine):
 
     def _is_open(self) -> bool:
         """Whether a Service that is alone in its group may yet get what the ledger says."""
-        return any(change_under_way(self.ledger, view) is not None for view in self.stored.values())
+        alone = [view for view in self.stored.values() if self.ledger.members == (member_of(view),)]
+        return any(not is_accepted(self.ledger, view) for view in alone)
 
     @invariant()
     def the_values_that_members_share_have_an_owner(self) -> None:

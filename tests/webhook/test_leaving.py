@@ -6,6 +6,7 @@ from typing import Unpack
 
 import pytest
 
+from sharedvip.annotations import SHARED_VIP
 from sharedvip.ledger import GRACE, grow, member_of
 from sharedvip.model import ServiceView
 from sharedvip.parse import shared_values
@@ -78,5 +79,20 @@ def test_who_is_on_its_way_into_the_group_counts(connection: Connection, age: ti
 
         found = messages(await scene.validate(leaving(leaver)))
         assert (said in found) if said else found == ""
+
+    tell(connection, story)
+
+
+def test_two_that_leave_together_are_not_in_each_others_way(connection: Connection) -> None:
+    """The first is stored without the annotation; that its claim is still there says nothing."""
+
+    async def story(scene: Scene) -> None:
+        address = some_address()
+        await scene.settled("web", "80/TCP", loadBalancerIP=address)
+        leaver = await scene.settled("api", "443/TCP", loadBalancerIP=address)
+        patch = f'-p={{"metadata":{{"annotations":{{"{SHARED_VIP}":null}}}},"spec":{{"loadBalancerIP":null}}}}'
+        await connection.kubectl_async("patch", "service", "web", "--type=merge", patch)
+
+        assert messages(await scene.validate(leaving(leaver))) == ""
 
     tell(connection, story)

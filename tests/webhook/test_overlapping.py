@@ -2,9 +2,11 @@
 
 import pytest
 
+from sharedvip.ledger import grow, member_of
+from sharedvip.parse import shared_values
 from tests.builders import KEY
 from tests.cluster.connection import Connection
-from tests.webhook.replicas import Scene, messages, some_address, tell
+from tests.webhook.replicas import Scene, messages, now, some_address, tell
 
 pytestmark = pytest.mark.e2e
 
@@ -89,9 +91,83 @@ def test_who_joins_waits_until_it_is_open_no_more(connection: Connection) -> Non
                 newcomer = scene.new("api", "443/TCP", load_balancer_ip=address)
                 assert "api" not in [name for name, _ in await scene.claims()]
                 assert messages(await scene.validate(newcomer, by=by)) != ""
-        patch = f'-p={{"spec":{{"loadBalancerIP":"{new_address}"}}}}'
-        await connection.kubectl_async("patch", "service", "web", "--type=merge", patch)
+        await patched(connection, new_address)
         newcomer = scene.new("api", "443/TCP", load_balancer_ip=new_address)
         assert messages(await scene.validate(newcomer, by=late)) == ""
+
+    tell(connection, story, replicas=2)
+
+
+async def patched(connection: Connection, address: str) -> None:
+    """``web`` is stored with another address, whoever was asked."""
+    patch = f'-p={{"spec":{{"loadBalancerIP":"{address}"}}}}'
+    await connection.kubectl_async("patch", "service", "web", "--type=merge", patch)
+
+
+def test_what_was_stored_past_admission_can_be_changed_at_once(connection: Connection) -> None:
+    """The ledger says something else, but of no request that may still be stored."""
+
+    async def story(scene: Scene) -> None:
+        bypassed, free = some_address(), some_address()
+        await scene.settled("web", "80/TCP", loadBalancerIP=some_address())
+        await patched(connection, bypassed)
+
+        assert (
+            messages(await scene.validate(scene.change(await scene.live("web"), "80/TCP", load_balancer_ip=free))) == ""
+        )
+        assert await shared_address(scene) == free
+
+    tell(connection, story)
+
+
+def test_who_was_overtaken_is_asked_again_by_the_api_server(connection: Connection) -> None:
+    """Its update is never stored over the new version: a refusal would lose it, and a claim would stand for nothing."""
+
+    async def story(scene: Scene) -> None:
+        new = some_address()
+        old = await scene.settled("web", "80/TCP", loadBalancerIP=some_address())
+        first, second = (scene.change(old, "80/TCP", load_balancer_ip=one) for one in (new, some_address()))
+        assert messages(await scene.validate(first)) == ""
+        await patched(connection, new)
+
+        answer = await scene.validate(second)
+        assert (messages(answer), answer.claimed) == ("", "")
+        assert await shared_address(scene) == new
+
+    tell(connection, story)
+
+
+def test_a_ledger_that_no_cache_shows_is_not_taken_for_a_new_one(connection: Connection) -> None:
+    """A ports-only update, on a replica that has never seen the group, leaves alone where it is about to go."""
+
+    async def story(scene: Scene) -> None:
+        late, in_time, new = 0, 1, some_address()
+        scene.replicas[late].freeze()
+        old = await scene.settled("web", "80/TCP", loadBalancerIP=some_address())
+        await scene.until(lambda: scene.replicas[in_time].ledgers.get(scene.group()) is not None)
+        assert messages(await scene.validate(scene.change(old, "80/TCP", load_balancer_ip=new), by=in_time)) == ""
+
+        assert messages(await scene.validate(scene.change(old, "80/TCP", "443/TCP"), by=late)) == ""
+        assert await shared_address(scene) == new
+
+    tell(connection, story, replicas=2)
+
+
+def test_who_joins_beside_another_newcomer_looks_too(connection: Connection) -> None:
+    """The other is about to be sent away, and its claim vouches for nobody."""
+
+    async def story(scene: Scene) -> None:
+        new = some_address()
+        late, in_time = 0, 1
+        scene.replicas[late].freeze()
+        old = await scene.settled("web", "80/TCP", loadBalancerIP=some_address())
+        await scene.until(lambda: scene.replicas[in_time].ledgers.get(scene.group()) is not None)
+        assert messages(await scene.validate(scene.change(old, "80/TCP", load_balancer_ip=new), by=in_time)) == ""
+        other = scene.new("other", "53/UDP", load_balancer_ip=new).candidate
+        claims = grow(None, other, old=None, now=now())
+        await scene.store.claim(scene.group(), member_of(other), shared=shared_values(other), claims=claims)
+
+        refused = messages(await scene.validate(scene.new("api", "443/TCP", load_balancer_ip=new), by=late))
+        assert "is being changed right now" in refused or "differs from" in refused
 
     tell(connection, story, replicas=2)
