@@ -5,7 +5,7 @@ import asyncio
 from cli.audit import Report, audit, read_world
 from cli.demo.stage import Stage
 from cluster.api import KubernetesApi
-from localcluster.waiting import wait_until
+from localcluster.waiting import DeadlinePassed, wait_until
 from sharedvip.audit import StoredWorld
 from sharedvip.ledger import GRACE
 
@@ -28,15 +28,19 @@ def holds(stage: Stage, *, namespace: str = "") -> None:
 def nothing_is_left(stage: Stage) -> None:
     """All tests have deleted their Services: no ledger, no claim and no lock outlives them, whatever was killed."""
     holds(stage)
-    wait_until(
-        lambda: _is_empty(asyncio.run(_world(stage))),
-        what="no SharedVIP and no IPAddress of ours is left",
-        deadline_seconds=_FORGET_SECONDS,
-    )
+    try:
+        wait_until(
+            lambda: _left(asyncio.run(_world(stage))) == (),
+            what="no SharedVIP and no IPAddress of ours is left",
+            deadline_seconds=_FORGET_SECONDS,
+        )
+    except DeadlinePassed as error:
+        left = _left(asyncio.run(_world(stage)))
+        raise AssertionError(f"{error}: {left}") from error
 
 
-def _is_empty(world: StoredWorld) -> bool:
-    return not world.ledgers and not world.locks
+def _left(world: StoredWorld) -> tuple[object, ...]:
+    return (*world.ledgers, *world.locks)
 
 
 async def _report(stage: Stage, namespace: str) -> Report:

@@ -37,6 +37,7 @@ class Avi:
     directory: Path
     """For credentials."""
     _numbers: "count[int]" = field(default_factory=count)
+    _since: str = ""
 
     def credentials(self) -> Path:
         """As a mounted Secret shows them. Each time others: avisdk shares a session among all that have the same CA."""
@@ -53,12 +54,14 @@ class Avi:
         told = [
             f"{e.method} {e.path.partition('?')[0].strip('/').removeprefix('api/').partition('/')[0]}"
             for e in self.running.journal.entries()
+            if e.started >= self._since  # who was called before may end after it: a caller that gave up does not wait
         ]
         return [call for call in told if not writes_only or (not call.startswith("GET") and "log" not in call)]
 
     def forget(self) -> None:
         """Begin to count anew."""
         self.running.journal.clear()
+        self._since = datetime.now(UTC).isoformat()
 
     def names(self, cluster: str) -> list[str]:
         """Everything on the Controller whose name says that it is a cluster's: ``pool TCP~80``, sorted."""
