@@ -5,7 +5,7 @@ for it. A Service that never had the annotation is not asked about; this one is.
 """
 
 from sharedvip.leaving import address_taken_along, left_group
-from sharedvip.ledger import Ledger, member_of
+from sharedvip.ledger import Ledger, Member, member_of
 from sharedvip.model import AddressHolder, Denial, Group, Situation
 from sharedvip.rules import static_address_taken
 from webhook.world import Asked, World
@@ -30,7 +30,7 @@ async def leaving_denials(asked: Asked, world: World) -> tuple[Denial, ...]:
 async def _remaining(asked: Asked, ledger: Ledger, world: World) -> AddressHolder | None:
     """The group, if others stay in it."""
     leaver = member_of(asked.old or asked.candidate)
-    others = [claim for claim in ledger.claims if claim not in ledger.claims_of(leaver)]
+    others = [claim for claim in ledger.claims if Member(claim.service, claim.uid) != leaver]
     standing = await world.standing(ledger, others)
     if not standing:
         return None

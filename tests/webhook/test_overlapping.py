@@ -1,12 +1,18 @@
 """Requests that overlap, on the real API server: what one was admitted with, another does not take back."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
+from cluster.api import KubernetesApi
+from cluster.ip_addresses import AddressLocks
 from sharedvip.ledger import grow, member_of
+from sharedvip.model import AddressHolder, GroupName
 from sharedvip.parse import shared_values
 from tests.builders import KEY
 from tests.cluster.connection import Connection
-from tests.webhook.replicas import Scene, messages, now, some_address, tell
+from tests.webhook.replicas import Scene, messages, now, replica, some_address, tell
 
 pytestmark = pytest.mark.e2e
 
@@ -171,3 +177,35 @@ def test_who_joins_beside_another_newcomer_looks_too(connection: Connection) -> 
         assert "is being changed right now" in refused or "differs from" in refused
 
     tell(connection, story, replicas=2)
+
+
+def test_who_gives_back_leaves_alone_what_the_group_shares_by_now(connection: Connection) -> None:
+    """Its address is another group's; and meanwhile another request has turned the Service somewhere else."""
+    third = some_address()
+
+    class MeetsAnother(AddressLocks):
+        """While it asks for the lock, the same claims are written with another address."""
+
+        scene: Scene
+
+        async def take(self, address: str, group: GroupName, **given: Any) -> AddressHolder | None:  # noqa: ANN401 - whatever it takes
+            """Somebody else holds it."""
+            del address, given
+            ledger, web = await self.scene.ledger(), await self.scene.live("web")
+            assert ledger is not None
+            shared = replace(ledger.shared, static_address=third)
+            await self.scene.store.claim(group, member_of(web), shared=shared, claims=ledger.claims)
+            return AddressHolder("elsewhere", key="other")
+
+    async def whole(api: KubernetesApi) -> None:
+        locks = MeetsAnother(api)
+        async with replica(api, locks=locks) as one:
+            scene = locks.scene = Scene(api, connection.namespace, [one])
+            old = await scene.settled("web", "80/TCP", loadBalancerIP=some_address())
+
+            answer = await scene.validate(scene.change(old, "80/TCP", load_balancer_ip=some_address()))
+
+            assert answer.rules == ("static-address-taken",)
+            assert await shared_address(scene) == third
+
+    connection.tell(whole)
