@@ -7,6 +7,8 @@ keeps most of it away, and what comes all the same must not be blocked by us.
 from dataclasses import replace
 from typing import Final
 
+from starlette.types import Receive
+
 from sharedvip.decide import can_join, existing_denials, relevant_change
 from sharedvip.identity import find_flaw
 from sharedvip.inherit import inherited_address
@@ -14,6 +16,7 @@ from sharedvip.model import Denial, ServiceView
 from sharedvip.parse import ServiceObject, parse_service, reads_alike, static_address
 from sharedvip.warn import warnings
 from webhook.answer import Answer, Verdict, denied
+from webhook.caller import waiting
 from webhook.claiming import Claiming
 from webhook.leaving import leaving_denials
 from webhook.review import AdmissionRequest, BadReviewError, parse_object
@@ -23,8 +26,8 @@ from webhook.world import Asked, World
 _JUDGED: Final = frozenset({"CREATE", "UPDATE"})
 
 
-def parse_asked(request: AdmissionRequest) -> Asked | str:
-    """What is asked, or why it is none of our business.
+def parse_asked(request: AdmissionRequest, caller: Receive = waiting) -> Asked | str:
+    """What is asked, or why it is none of our business; ``caller`` is whose connection it came by.
 
     Raises:
         BadReviewError: It calls itself a Service, and is none; or it is an update of nothing.
@@ -44,10 +47,10 @@ def parse_asked(request: AdmissionRequest) -> Asked | str:
         raise BadReviewError("request.oldObject is missing, and the operation is UPDATE")
     candidate = _parse_candidate(new, namespace=request.namespace)
     if old is None or reads_alike(old, new):
-        return Asked(candidate, None if old is None else candidate, is_dry_run=bool(request.dry_run))
+        return Asked(candidate, None if old is None else candidate, is_dry_run=bool(request.dry_run), caller=caller)
     stored = parse_service(old, namespace=request.namespace)
     version = old.get("metadata", {}).get("resourceVersion", "")
-    return Asked(candidate, replace(stored, resource_version=version), is_dry_run=bool(request.dry_run))
+    return Asked(candidate, replace(stored, resource_version=version), is_dry_run=bool(request.dry_run), caller=caller)
 
 
 def _parse_candidate(new: ServiceObject, *, namespace: str) -> ServiceView:

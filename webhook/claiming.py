@@ -42,6 +42,7 @@ from sharedvip.moving import with_heading
 from sharedvip.parse import intended_address, shared_values, static_address
 from webhook import metrics
 from webhook.answer import Answer, already_exists, denied
+from webhook.caller import require_caller
 from webhook.refusals import on_its_way, taken, unfit
 from webhook.world import Asked, Look, View, World
 
@@ -133,6 +134,7 @@ class Claiming:
 
     async def _claim(self, asked: Asked, view: View) -> "_Claimed":
         """One server-side apply; an update says which ledger it has read, for another update may be on its way."""
+        await require_caller(asked.caller)
         ledger = view.ledger
         if asked.old is not None and ledger is None and not asked.is_dry_run:
             # Two updates of one Service that both found a group: only with a version one of them is told.

@@ -27,6 +27,7 @@ from cluster.errors import ApiError, ClusterError, TooManyRequests
 from webhook import metrics
 from webhook.admission import Admission, parse_asked
 from webhook.answer import Answer, render
+from webhook.caller import CallerGoneError
 from webhook.deadline import deadline_seconds, within
 from webhook.reports import Reports
 from webhook.review import AdmissionRequest, BadReviewError, parse_review, render_allowed, render_review
@@ -62,10 +63,6 @@ class ProblemError(Exception):
 
 
 _TOO_LATE: Final = ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "deadline", "no decision within the caller's timeout")
-
-
-class ClientGoneError(Exception):
-    """Nobody waits for an answer any more."""
 
 
 @dataclass(slots=True)
@@ -134,7 +131,7 @@ class AdmissionEndpoint:
             body = await within(seconds, self._exchange(scope, receive, patience_seconds=seconds * PATIENCE))
         except (ProblemError, TimeoutError) as error:
             status, content_type, body = self._failed(error if isinstance(error, ProblemError) else _TOO_LATE)
-        except ClientGoneError:
+        except CallerGoneError:
             metrics.FAILURES.labels(self.webhook, "client-gone").inc()
             return
         except Exception:  # noqa: BLE001 - a bug of ours must end in the failurePolicy too
@@ -158,12 +155,12 @@ class AdmissionEndpoint:
         message = await receive()
         body = message.get("body", b"")
         if not message.get("more_body", True) and len(body) <= limit:
-            return await self._review(body, patience_seconds=patience_seconds)
+            return await self._review(body, receive, patience_seconds=patience_seconds)
         with BODIES.part(limit) as hold:
             body = await _read_rest(message, receive, limit=limit, hold=hold)
-            return await self._review(body, patience_seconds=patience_seconds)
+            return await self._review(body, receive, patience_seconds=patience_seconds)
 
-    async def _review(self, body: bytes, *, patience_seconds: float) -> bytes:
+    async def _review(self, body: bytes, receive: Receive, *, patience_seconds: float) -> bytes:
         # Counted from here on: who is slow to ask takes no place from those who have asked.
         if self.in_flight >= self._settings.in_flight_limit:
             raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "too many requests at once")
@@ -171,7 +168,7 @@ class AdmissionEndpoint:
         begun = time.perf_counter()
         try:
             request = parse_review(body)
-            answer = self._recall(request) or await self._decided(request, patience_seconds=patience_seconds)
+            answer = self._recall(request) or await self._decided(request, receive, patience_seconds=patience_seconds)
         except BadReviewError as error:
             raise ProblemError(HTTPStatus.BAD_REQUEST, "bad-review", str(error)) from error
         finally:
@@ -182,8 +179,8 @@ class AdmissionEndpoint:
     def _recall(self, request: AdmissionRequest) -> Answer | None:
         return self._standing.find(request) if self._standing is not None and self._admission.is_ready else None
 
-    async def _decided(self, request: AdmissionRequest, *, patience_seconds: float) -> Answer:
-        asked = parse_asked(request)
+    async def _decided(self, request: AdmissionRequest, receive: Receive, *, patience_seconds: float) -> Answer:
+        asked = parse_asked(request, receive)
         if isinstance(asked, str):
             return Answer(warnings=(asked,))
         is_hurried = patience_seconds < PATIENCE_SECONDS
@@ -228,7 +225,7 @@ async def _read_rest(message: Message, receive: Receive, *, limit: int, hold: Ca
     body = bytearray()
     while True:
         if message["type"] == "http.disconnect":
-            raise ClientGoneError
+            raise CallerGoneError
         body += message.get("body", b"")
         hold(len(body))
         if len(body) > limit:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from starlette.types import Receive
+
 from cluster.api import KubernetesApi
 from cluster.services import ServiceCache, read_service
 from cluster.shared_vip_cache import SharedVipCache
@@ -39,6 +41,7 @@ from sharedvip.model import (
 )
 from sharedvip.moving import claimed_values
 from sharedvip.parse import shared_values, static_address
+from webhook.caller import waiting
 from webhook.held import HeldAddresses
 
 PATIENCE_SECONDS = 1.0
@@ -55,6 +58,8 @@ class Asked:
     is_dry_run: bool = False
     patience_seconds: float = PATIENCE_SECONDS
     """How long it may wait for others: less where its caller is in a hurry, or the refusal would come too late."""
+    caller: Receive = waiting
+    """By which its caller says that it is gone."""
 
     @property
     def group(self) -> GroupName:

@@ -11,7 +11,7 @@ from reconciler.settings import ReconcilerSettings, VipNetwork
 from simulator.serve import running
 from simulator.settings import Settings, Subnet
 from tests.reconciler.controller import Avi
-from tests.reconciler.live import World, install
+from tests.reconciler.live import World, forget_members, install
 
 _numbers = itertools.count(1)
 
@@ -47,7 +47,8 @@ def installed(cluster: LocalCluster) -> Path:
 
 @pytest.fixture
 def world(cluster: LocalCluster, *, namespace: str, avi: Avi, cluster_name: str, installed: Path) -> World:
-    """Everything but the reconciler."""
+    """Everything but the reconciler, which looks at all namespaces: those of other tests take their time to go."""
+    forget_members(cluster)
     settings = ReconcilerSettings(
         cluster_name=cluster_name,
         avi_controller=avi.running.access.url,

@@ -14,7 +14,7 @@ from typing import Any
 from localcluster.cluster import LocalCluster
 from reconciler.run import reconcile
 from reconciler.settings import ReconcilerSettings
-from sharedvip.annotations import READY_CONDITION
+from sharedvip.annotations import READY_CONDITION, SHARED_VIP
 from tests.builders import KEY, service_object
 from tests.reconciler.controller import Avi
 
@@ -33,6 +33,17 @@ def install(cluster: LocalCluster) -> Path:
     cluster.run_kubectl("apply", "--server-side", *(f"--filename={_DEPLOY / file}.yaml" for file in files))
     cluster.run_kubectl("wait", "--for=condition=Established", "--timeout=20s", "crd/sharedvips.sharedvip.dev")
     return cluster.service_account_kubeconfig("sharedvip-system", "sharedvip-reconciler")
+
+
+def forget_members(cluster: LocalCluster) -> None:
+    """Delete every Service with the annotation: a reconciler would build for it, and count among what a test sees."""
+    found = json.loads(cluster.run_kubectl("get", "services", "--all-namespaces", "--output=json").stdout)["items"]
+    members: dict[str, list[str]] = {}
+    for metadata in (one["metadata"] for one in found):
+        if SHARED_VIP in metadata.get("annotations", {}):
+            members.setdefault(metadata["namespace"], []).append(metadata["name"])
+    for namespace, names in members.items():
+        cluster.run_kubectl("delete", "service", *names, f"--namespace={namespace}", "--ignore-not-found")
 
 
 @dataclass(frozen=True)

@@ -473,6 +473,7 @@ def test_what_was_claimed_is_in_the_audit_log() -> None:
 def test_one_line_per_decision_and_nothing_of_the_object() -> None:
     """Who, what and how it ended; neither the body nor a value of it."""
     secretive = service_object("web", annotations={"note": "hush"}, spec={"loadBalancerIP": "10.9.8.7"})
+    metrics.catch_up()  # what other tests left untold
     with capture_logs() as lines:
         ask(review(secretive), deciding(denied((DENIAL,))))
         ask(review(secretive, name="web-2"), deciding(Answer(claimed="key: 80/TCP")))
