@@ -5,7 +5,9 @@ cluster IPs in the same way (``pkg/registry/core/service/ipallocator``), so an a
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
@@ -15,8 +17,8 @@ import structlog
 from cluster.api import MERGE_PATCH, KubernetesApi
 from cluster.errors import AlreadyExists, Conflict, NotFound, Unreachable
 from cluster.metadata import ListMeta, ObjectMeta
-from sharedvip.ledger import object_name
-from sharedvip.model import AddressHolder, GroupName
+from sharedvip.ledger import GRACE, object_name
+from sharedvip.model import AddressHolder, GroupName, ServiceView
 
 PATH: Final = "/apis/networking.k8s.io/v1/ipaddresses"
 MANAGED_BY: Final = "ipaddress.kubernetes.io/managed-by"
@@ -27,6 +29,9 @@ KEY_ANNOTATION: Final = "sharedvip.dev/key"
 
 LEAVING_ANNOTATION: Final = "sharedvip.dev/leaving"
 """On a lock that is about to go: who finds it waits until it is gone, or until the annotation is."""
+
+LEAVER_ANNOTATION: Final = "sharedvip.dev/leaver"
+"""On a lock whose group's last member asked to leave and to take the address along: who, as a ``Leaver``."""
 
 _PAGE_SIZE: Final = 500
 _LOOK_AGAIN_SECONDS: Final = 0.05
@@ -42,6 +47,30 @@ class HeldAddress(NamedTuple):
     group: GroupName
     is_leaving: bool = False
     """Whether somebody has begun to unlock it."""
+
+
+class Leaver(NamedTuple):
+    """A Service, as it was when its update without the annotation was admitted."""
+
+    service: str
+    uid: str
+    resource_version: str
+    since: datetime
+    """UTC, whole seconds."""
+
+    def may_leave(self, stored: ServiceView | None, *, now: datetime) -> bool:
+        """Whether that update may still be stored, by its Service as it is now, read live."""
+        is_same = stored is not None and (stored.uid, stored.resource_version) == (self.uid, self.resource_version)
+        return is_same and now - self.since <= GRACE
+
+
+class BeingLeftError(Exception):
+    """The group has the address, and may just be losing it: its last member has asked to take it along."""
+
+    def __init__(self, leaver: Leaver) -> None:
+        """Who that is."""
+        super().__init__(f"Service {leaver.service!r} is about to leave with the address")
+        self.leaver = leaver
 
 
 class _ParentRef(msgspec.Struct):
@@ -79,6 +108,7 @@ class AddressLocks:
         group: GroupName,
         *,
         is_expected: bool = False,
+        minds_leaver: bool = False,
         dry_run: bool = False,
         timeout_seconds: float = 5.0,
     ) -> AddressHolder | None:
@@ -88,6 +118,7 @@ class AddressLocks:
             address: What to lock.
             group: For whom.
             is_expected: The lock is most likely there: look first, and write only if it is not.
+            minds_leaver: Say so where somebody has asked to take the address along (``note_leaver``).
             dry_run: Write nothing.
             timeout_seconds: For each call.
 
@@ -96,6 +127,7 @@ class AddressLocks:
             names.
 
         Raises:
+            BeingLeftError: Somebody has; whether he still may leave is for who can look at him.
             ClusterError: The API server refused or could not be asked. ``Invalid``: not canonical.
         """
         for attempt in range(_TRIES):
@@ -106,6 +138,8 @@ class AddressLocks:
             if found is not None and not _is_of(found, group):
                 return _holder(found)
             if found is not None and not _is_leaving(found):
+                if minds_leaver and (leaver := _leaver(found)) is not None:
+                    raise BeingLeftError(leaver)
                 return None
             if is_to_write:
                 await asyncio.sleep(_LOOK_AGAIN_SECONDS)
@@ -150,9 +184,31 @@ class AddressLocks:
             return False
         return True
 
+    async def note_leaver(
+        self, address: str, group: GroupName, leaver: Leaver | None, *, timeout_seconds: float = 5.0
+    ) -> None:
+        """Say on the group's lock who is about to leave with the address; None: nobody is. No lock: nobody to tell.
+
+        Whoever joins claims first and looks at the lock then; so a leaver that looks at the claims after this, and
+        finds none, is seen by all who come later.
+
+        Raises:
+            Conflict: The lock was changed in this moment.
+            ClusterError: The API server refused or could not be asked.
+        """
+        found = await self._read(address, timeout_seconds)
+        if found is None or not _is_of(found, group):
+            return
+        said = None if leaver is None else "/".join((*leaver[:-1], f"{leaver.since:%Y-%m-%dT%H:%M:%SZ}"))
+        with contextlib.suppress(NotFound):
+            await self._annotate(found, LEAVER_ANNOTATION, said, timeout_seconds)
+
     async def _mark(self, found: _IPAddress, leaving: str | None, timeout_seconds: float) -> _IPAddress:
+        return await self._annotate(found, LEAVING_ANNOTATION, leaving, timeout_seconds)
+
+    async def _annotate(self, found: _IPAddress, name: str, said: str | None, timeout_seconds: float) -> _IPAddress:
         version = {"resourceVersion": found.metadata.resource_version, "uid": found.metadata.uid}
-        body = msgspec.json.encode({"metadata": {**version, "annotations": {LEAVING_ANNOTATION: leaving}}})
+        body = msgspec.json.encode({"metadata": {**version, "annotations": {name: said}}})
         answer = await self._api.request(
             "PATCH", _path(found.metadata.name), body=body, content_type=MERGE_PATCH, timeout_seconds=timeout_seconds
         )
@@ -221,6 +277,16 @@ def _is_ours(found: _IPAddress) -> bool:
 
 def _is_leaving(found: _IPAddress) -> bool:
     return LEAVING_ANNOTATION in (found.metadata.annotations or {})
+
+
+def _leaver(found: _IPAddress) -> Leaver | None:
+    """None also for what a hand wrote that nobody can read."""
+    said = (found.metadata.annotations or {}).get(LEAVER_ANNOTATION, "").split("/")
+    try:
+        service, uid, version, since = said
+        return Leaver(service, uid, version, datetime.strptime(since, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC))
+    except ValueError:
+        return None
 
 
 def _is_of(found: _IPAddress, group: GroupName) -> bool:

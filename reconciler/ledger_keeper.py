@@ -301,6 +301,7 @@ class LedgerKeeper:
             return ()
         return address_holders(
             group,
+            address,
             candidate=candidate,
             services=self._kubernetes.services_at(address),
             groups=self._kubernetes.ledgers_at(address),

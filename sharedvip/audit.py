@@ -91,6 +91,7 @@ class _Index:
         self._policy: Final = policy
         self._by_address: dict[str, list[ServiceView]] = {}
         self._groups_by_address: dict[str, set[GroupName]] = {}
+        self._askers_by_address: dict[str, set[GroupName]] = {}
         self._claimants_by_address: dict[str, set[GroupName]] = {}
         for service in world.services:
             self._add(service)
@@ -107,7 +108,7 @@ class _Index:
         if group is not None:
             self.members.setdefault(group, []).append(service)
         if group is not None and service.is_member and address:
-            self._groups_by_address.setdefault(address, set()).add(group)
+            self._askers_by_address.setdefault(address, set()).add(group)
         for one in {address, *map(canonical, service.vips)} - {""}:
             self._by_address.setdefault(one, []).append(service)
 
@@ -116,10 +117,15 @@ class _Index:
         ledger, members = self.ledgers.get(group), self.members[group]
         # What is claimed and not stored yet is nobody's fault.
         settled = None if ledger is None else replace(ledger, claims=tuple(sorted(confirmed_claims(ledger, members))))
-        return self._decide(service, self._met(group, settled, service), self._groups_by_address)
+        return self._decide(
+            service, self._met(group, settled, service), self._groups_by_address, self._askers_by_address
+        )
 
     def denials_of_newcomer(self, group: GroupName, service: ServiceView) -> tuple[Denial, ...]:
-        """What the janitor says of it: what is claimed and not stored stands in its way too."""
+        """What the janitor says of it: what is claimed and not stored stands in its way too.
+
+        Not so a group in no ledger, where its own group's ledger has the address (``address_holders``).
+        """
         met = self._met(group, self.ledgers.get(group), service)
         return self._decide(service, met, self._groups_by_address, self._claimants_by_address)
 
@@ -131,6 +137,7 @@ class _Index:
         holders, intended = (
             address_holders(
                 group.name,
+                address,
                 candidate=service.name,
                 services=self._by_address.get(address, ()),
                 groups={name for each in holding for name in each.get(address, ())},

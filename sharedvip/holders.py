@@ -1,36 +1,57 @@
-"""Who else holds a static address: other groups by their ledgers, ordinary LoadBalancer Services by what they say.
+"""Who else holds a static address: other groups, by their ledgers or their members, and ordinary LoadBalancer Services.
 
-It never looks anything up, and it never names a group by its members: a member of another group holds nothing itself.
+It never looks anything up, and it never names a group by its members.
 """
 
 from collections.abc import Iterable
 
+from sharedvip.addresses import canonical
 from sharedvip.model import AddressHolder, GroupName, ServiceName, ServiceView
+from sharedvip.parse import static_address
 
 
 def address_holders(
-    group: GroupName, *, candidate: ServiceName, services: Iterable[ServiceView], groups: Iterable[GroupName]
+    group: GroupName,
+    address: str,
+    *,
+    candidate: ServiceName,
+    services: Iterable[ServiceView],
+    groups: Iterable[GroupName],
 ) -> tuple[AddressHolder, ...]:
     """The holders outside the group, sorted by namespace, key and Service.
 
+    A group whose members came past admission holds what they ask for, though no ledger says so yet. But a group whose
+    ledger has the address was there before: such a one stands in nobody's way there.
+
     Args:
         group: Who asks.
+        address: In canonical spelling.
         candidate: For whom: an ordinary Service that joins a group brings its own address with it.
         services: The LoadBalancer Services that ask for the address or have it.
         groups: The groups that claim the address or live on it.
     """
-    others = {AddressHolder(other.namespace, key=other.key) for other in groups if other != group}
+    known = set(groups)
+    stored = [service for service in services if service.name != candidate]
+    if group not in known:
+        known |= {one.group for one in stored if one.group is not None and asks_for_its_group(one, address)}
+    others = {AddressHolder(other.namespace, key=other.key) for other in known if other != group}
     ordinary = {
-        AddressHolder(service.name.namespace, service=service.name.name)
-        for service in services
-        if service.name != candidate and is_ordinary(service)
+        AddressHolder(one.name.namespace, service=one.name.name) for one in stored if holds_by_itself(one, address)
     }
     return tuple(sorted(others | ordinary, key=lambda holder: (holder.namespace, holder.key, holder.service)))
 
 
-def is_ordinary(service: ServiceView) -> bool:
-    """Whether it holds its address itself, not through a group.
+def asks_for_its_group(service: ServiceView, address: str) -> bool:
+    """Whether it is a member that asks for the address, or has it from somebody else than us."""
+    return service.is_member and _has(service, address)
 
-    One with our condition was a member a moment ago: what is in its status is its group's.
-    """
-    return service.type == "LoadBalancer" and service.sharing_key is None and not service.has_ready_condition
+
+def holds_by_itself(service: ServiceView, address: str) -> bool:
+    """Whether it is an ordinary LoadBalancer Service that asks for the address or has it, not through a group."""
+    return service.type == "LoadBalancer" and service.sharing_key is None and _has(service, address)
+
+
+def _has(service: ServiceView, address: str) -> bool:
+    """One with our condition is or was a member: what is in its status is its group's."""
+    has_of_others = not service.has_ready_condition and address in map(canonical, service.vips)
+    return has_of_others or address == static_address(service)

@@ -22,9 +22,10 @@ import structlog
 
 from cluster.errors import ClusterError, Invalid
 from cluster.field_conflicts import FieldConflict
-from cluster.ip_addresses import AddressLocks
+from cluster.ip_addresses import AddressLocks, BeingLeftError, Leaver
 from cluster.shared_vips import ClaimRefused, LedgerIsLeaving, SharedVipStore, StaleLedger
 from sharedvip.decide import can_join, existing_denials, new_denials
+from sharedvip.holders import holds_by_itself
 from sharedvip.ledger import (
     Claim,
     Ledger,
@@ -37,7 +38,7 @@ from sharedvip.ledger import (
     member_of,
     turning,
 )
-from sharedvip.model import GroupName, ServiceView, SharedValues
+from sharedvip.model import GroupName, ServiceName, ServiceView, SharedValues
 from sharedvip.moving import with_heading
 from sharedvip.parse import intended_address, shared_values, static_address
 from webhook import metrics
@@ -168,7 +169,16 @@ class Claiming:
         for address in _unlocked(asked, view, claimed.shared):
             # With peers that have it, the lock is there: one look, and no second write for an admitted create.
             is_expected = claimed.before is not None and address in claimed.before.addresses
-            holder = await self._locks.take(address, asked.group, is_expected=is_expected, dry_run=asked.is_dry_run)
+            try:
+                holder = await self._locks.take(
+                    address, asked.group, is_expected=is_expected, minds_leaver=True, dry_run=asked.is_dry_run
+                )
+            except BeingLeftError as error:
+                leaver = await self._leaver(asked, address, error.leaver)
+                if leaver is None:
+                    continue
+                await self._give_back(asked, claimed)
+                return ClaimRefused(leaver)
             if holder is not None:
                 await self._give_back(asked, claimed)
                 # What was wrong before stays as it was, and claims nothing.
@@ -198,6 +208,17 @@ class Claiming:
             if settled >= _ENOUGH_SETTLED:
                 break
         return None
+
+    async def _leaver(self, asked: Asked, address: str, leaver: Leaver) -> tuple[FieldConflict, ...] | None:
+        """Who is about to leave with the address, nobody where he has left with it by now; None: he does not."""
+        name = ServiceName(asked.group.namespace, leaver.service)
+        stored = None if name == asked.candidate.name else await self._world.service(name)
+        if stored is None or stored.uid != leaver.uid:
+            return None
+        if leaver.may_leave(stored, now=self._now()):
+            return (FieldConflict("spec", Member(leaver.service, leaver.uid).field_manager),)
+        # The next look shows it as soon as the cache does.
+        return () if holds_by_itself(stored, address) else None
 
     async def _give_back(self, asked: Asked, claimed: "_Claimed") -> None:
         """What the member had before; a claim too many is the janitor's, and no reason to leave a refusal unsaid."""

@@ -15,8 +15,7 @@ from cluster.api import KubernetesApi
 from cluster.ip_addresses import AddressLocks
 from cluster.services import ServiceCache, read_service
 from cluster.shared_vips import SharedVipStore
-from sharedvip.addresses import canonical
-from sharedvip.holders import is_ordinary
+from sharedvip.holders import asks_for_its_group, holds_by_itself
 from sharedvip.ledger import Ledger, member_of
 from sharedvip.model import AddressHolder, GroupName, ServiceName
 from sharedvip.parse import intended_address, static_address
@@ -34,7 +33,8 @@ class HeldAddresses:
         self._api: Final = api
         self._services: Final = services
         self._store: Final = SharedVipStore(api)
-        self._locks: Final = AddressLocks(api)
+        self.locks: Final = AddressLocks(api)
+        """Whose each address is."""
 
     async def still(self, holders: Iterable[AddressHolder], address: str) -> tuple[AddressHolder, ...]:
         """Those that hold the address indeed, in their order.
@@ -46,7 +46,7 @@ class HeldAddresses:
         found = tuple(holder for holder in looked if holder is not None)
         if not any(holder.is_pending for holder in found):
             return found
-        owner = await self._locks.owner(address)
+        owner = await self.locks.owner(address)
         return tuple(h for h in found if not h.is_pending or owner == GroupName(h.namespace, h.key))
 
     async def look(self, holder: AddressHolder, address: str) -> AddressHolder | None:
@@ -56,18 +56,33 @@ class HeldAddresses:
             ClusterError: The API server could not be asked.
         """
         if holder.service:
-            return holder if await self._is_ordinary_holder(holder, address) else None
-        ledger = await self._store.read(GroupName(holder.namespace, holder.key))
-        if ledger is None or address not in {*ledger.addresses, ledger.vip}:
-            return None
-        return replace(holder, is_pending=not self._has_come(ledger, address))
+            return holder if await self._is_held_by_itself(holder, address) else None
+        group = GroupName(holder.namespace, holder.key)
+        ledger = await self._store.read(group)
+        if ledger is not None and address in {*ledger.addresses, ledger.vip} and self._has_come(ledger, address):
+            return holder
+        if await self.is_asked_for(group, address):
+            return holder
+        is_claimed = ledger is not None and address in ledger.addresses
+        return replace(holder, is_pending=True) if is_claimed else None
 
-    async def _is_ordinary_holder(self, holder: AddressHolder, address: str) -> bool:
+    async def is_asked_for(self, group: GroupName, address: str, *, but: ServiceName | None = None) -> bool:
+        """Whether a stored member asks for the address, in a ledger or not; ``but`` is not looked at.
+
+        Raises:
+            ClusterError: The API server could not be asked.
+        """
+        asking = [s.name for s in self._services.members(group) if s.name != but and asks_for_its_group(s, address)]
+        for name in asking:
+            stored = await read_service(self._api, name)
+            if stored is not None and stored.group == group and asks_for_its_group(stored, address):
+                return True
+        return False
+
+    async def _is_held_by_itself(self, holder: AddressHolder, address: str) -> bool:
         service = await read_service(self._api, ServiceName(holder.namespace, holder.service))
         # One that was given the annotation meanwhile holds it through its group, whose lock says whose it is.
-        if service is None or not is_ordinary(service):
-            return False
-        return address in {static_address(service), *map(canonical, service.vips)}
+        return service is not None and holds_by_itself(service, address)
 
     def _has_come(self, ledger: Ledger, address: str) -> bool:
         """Whether the group lives on the address, or a stored member of it asks for it."""

@@ -1,12 +1,16 @@
-"""Who leaves a group may not take along the address that its group keeps; it writes nothing.
+"""Who leaves a group may not take along the address that its group keeps; it writes no ledger.
 
 An ordinary Service with the address of a shared VIP puts every member in the wrong, and each newcomer would be refused
-for it. A Service that never had the annotation is not asked about; this one is.
+for it. A Service that never had the annotation is not asked about; this one is. The last one may take it along, and the
+lock says so until that is stored: whoever joins meanwhile waits.
 """
 
+from collections.abc import Awaitable, Callable
+
+from cluster.ip_addresses import Leaver
 from sharedvip.leaving import address_taken_along, left_group
 from sharedvip.ledger import Ledger, Member, member_of
-from sharedvip.model import AddressHolder, Denial, Group, Situation
+from sharedvip.model import AddressHolder, Denial, Group, GroupName, ServiceView, Situation
 from sharedvip.rules import static_address_taken
 from webhook.world import Asked, World
 
@@ -18,13 +22,38 @@ async def leaving_denials(asked: Asked, world: World) -> tuple[Denial, ...]:
         ClusterError: The group could not be looked at.
     """
     group, address = left_group(asked.candidate, asked.old), address_taken_along(asked.candidate)
-    ledger = await world.ledger(group) if group is not None and address else None
-    if group is None or ledger is None or address not in ledger.addresses_in_use:
+    if group is None or not address or asked.old is None:
         return ()
-    holder = await _remaining(asked, ledger, world)
+    holder = await _holder(asked, group, address, world)
+    if holder is None and not asked.is_dry_run:
+        holder = await _announced(
+            asked.old, group, address, look=lambda: _holder(asked, group, address, world), to=world
+        )
     if holder is None:
         return ()
     return static_address_taken.check(asked.candidate, Situation(Group(group), address_holders=(holder,)))
+
+
+async def _announced(
+    old: ServiceView, group: GroupName, address: str, *, look: Callable[[], Awaitable[AddressHolder | None]], to: World
+) -> AddressHolder | None:
+    """Who joins claims first and looks at the lock then; so say it on the lock first, and look at the claims then."""
+    locks = to.held.locks
+    await locks.note_leaver(address, group, Leaver(*member_of(old), old.resource_version, to.now()))
+    holder = await look()
+    if holder is not None:
+        await locks.note_leaver(address, group, None)
+    return holder
+
+
+async def _holder(asked: Asked, group: GroupName, address: str, world: World) -> AddressHolder | None:
+    """The group, if others stay on the address."""
+    ledger = await world.ledger(group)
+    if ledger is not None and address in ledger.addresses_in_use:
+        return await _remaining(asked, ledger, world)
+    # Members that came past admission are in no ledger, and stay on the address all the same.
+    stays = await world.held.is_asked_for(group, address, but=asked.candidate.name)
+    return AddressHolder(group.namespace, key=group.key) if stays else None
 
 
 async def _remaining(asked: Asked, ledger: Ledger, world: World) -> AddressHolder | None:

@@ -164,7 +164,8 @@ class World:
         self._services = services
         self._ledgers = ledgers
         self._policy = policy
-        self._now = now
+        self.now = now
+        """UTC."""
 
     @property
     def has_synced(self) -> bool:
@@ -279,7 +280,7 @@ class World:
             service = live[ServiceName(ledger.name.namespace, claim.service)]
             is_in = service is not None and service.is_member and service.group == ledger.name
             is_stored = _is_stored(claim, ledger, live)
-            has_left = is_stored and not is_in and not claim.may_be_on_its_way(service, now=self._now())
+            has_left = is_stored and not is_in and not claim.may_be_on_its_way(service, now=self.now())
             if not has_left and not _is_stale(claim, ledger, live, seen, expired):
                 standing[claim] = is_stored and is_in
         return standing
@@ -288,7 +289,7 @@ class World:
         return frozenset(claim for claim in claims if self._services.was_seen(claim.uid))
 
     def _expired(self, claims: Iterable[Claim]) -> frozenset[Claim]:
-        return frozenset(claim for claim in claims if self._now() - claim.claimed_at > GRACE)
+        return frozenset(claim for claim in claims if self.now() - claim.claimed_at > GRACE)
 
     async def _services_now(self, names: Iterable[ServiceName]) -> dict[ServiceName, ServiceView | None]:
         slots = asyncio.Semaphore(_LOOKS_AT_ONCE)
@@ -304,6 +305,7 @@ class World:
             return ()
         return address_holders(
             group,
+            address,
             candidate=candidate,
             services=self._services.by_address(address),
             groups=self._ledgers.by_address(address),

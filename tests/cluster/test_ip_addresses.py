@@ -3,13 +3,14 @@
 import asyncio
 import secrets
 from collections.abc import Callable
+from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
 from cluster.api import KubernetesApi
 from cluster.errors import Invalid, Unreachable
-from cluster.ip_addresses import AddressLocks, HeldAddress
+from cluster.ip_addresses import AddressLocks, BeingLeftError, HeldAddress, Leaver
 from sharedvip.model import AddressHolder
 from tests.cluster.connection import Connection
 from tests.cluster.ledgers import group_in
@@ -230,5 +231,40 @@ def test_a_lock_that_never_leaves_is_no_answer(connection: Connection) -> None:
         with pytest.raises(Unreachable):
             await locks.take(address, group)
         assert await locks.release(address, group, is_needed=no)
+
+    connection.tell(story)
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        pytest.param("sharedvip.dev/leaver=rubbish", id="too little"),
+        pytest.param("sharedvip.dev/leaver=web/1/2/soon", id="no time"),
+        pytest.param("sharedvip.dev/leaver=a/b/c/d/e/f", id="too much"),
+        pytest.param("sharedvip.dev/leaver-", id="taken off"),
+    ],
+)
+def test_who_leaves_with_an_address_is_told_by_its_lock(connection: Connection, annotation: str) -> None:
+    """To who minds it, until it is taken back; what a hand wrote that nobody can read is nobody."""
+    address, group = some_ipv4(), group_in(connection.namespace, "one")
+    leaver = Leaver("web", "1", "2", datetime(2026, 1, 1, tzinfo=UTC))
+
+    async def story(api: KubernetesApi) -> None:
+        locks = AddressLocks(api)
+        await locks.note_leaver(address, group, leaver)  # no lock: nobody to tell
+        assert await locks.take(address, group, minds_leaver=True) is None
+        await locks.note_leaver(address, group_in(connection.namespace, "two"), leaver)  # not the one that has it
+        assert await locks.take(address, group, minds_leaver=True) is None
+
+        await locks.note_leaver(address, group, leaver)
+        assert await locks.take(address, group) is None
+        with pytest.raises(BeingLeftError) as told:
+            await locks.take(address, group, minds_leaver=True)
+        assert told.value.leaver == leaver
+        await asyncio.to_thread(
+            connection.cluster.run_kubectl, "annotate", "ipaddress", address, annotation, "--overwrite"
+        )
+        assert await locks.take(address, group, minds_leaver=True) is None
+        await locks.release(address, group, is_needed=no)
 
     connection.tell(story)

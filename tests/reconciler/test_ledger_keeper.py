@@ -146,6 +146,24 @@ def test_a_newcomer_in_conflict_disturbs_no_member() -> None:
     assert janitor.kubernetes.ledgers[GROUP] == before
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+def test_two_groups_that_came_past_admission_with_one_address_wait_for_each_other(*, is_first: bool) -> None:
+    """Whoever is looked at first has no right to it: neither is let in, and either is when the other gives way."""
+    mine, other = replace(WEB, load_balancer_ip="10.0.0.1"), service("dns", key="other", load_balancer_ip="10.0.0.1")
+    assert other.group is not None
+    janitor = Janitor(FakeKubernetes())
+    janitor.kubernetes.apply(mine, other)
+
+    groups = [GROUP, other.group] if is_first else [other.group, GROUP]
+    assert [len(janitor.settle(group).refused) for group in groups] == [1, 1]
+    assert janitor.kubernetes.ledgers == {}
+    assert janitor.kubernetes.writes == []
+
+    janitor.kubernetes.apply(replace(mine, load_balancer_ip="10.0.0.2"))
+    assert [janitor.settle(group).refused for group in groups] == [{}, {}]
+    assert janitor.claimed(other.group) == ["dns 80/TCP"]
+
+
 def test_conflicting_static_addresses_make_no_group() -> None:
     """The seed: a misconfiguration, and no virtual service."""
     janitor = Janitor(FakeKubernetes())

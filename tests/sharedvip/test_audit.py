@@ -23,6 +23,7 @@ OTHER = GroupName("shop", "other")
 WEB = service("web", "80")
 API = service("api", "443")
 FIXED = replace(WEB, load_balancer_ip=ADDRESS)
+THIEF = service("thief", "443", key=OTHER.key, load_balancer_ip=ADDRESS)
 
 
 def ledger_of(*admitted: ServiceView, vip: str = "") -> Ledger:
@@ -223,6 +224,13 @@ def test_a_service_without_a_claim_in_full() -> None:
         pytest.param([WEB, service("odd", type="ClusterIP")], None, ["web"], id="and holds nobody up"),
         pytest.param([WEB, service("twin", "80")], None, [], id="newcomers in conflict stay out, as the rules tell"),
         pytest.param([WEB, service("twin", "80"), API], None, [], id="and those beside them wait"),
+        pytest.param([FIXED, THIEF], None, [], id="two groups in no ledger with one address stay out"),
+        pytest.param(
+            [FIXED, replace(API, load_balancer_ip=ADDRESS), THIEF],
+            ledger_of(FIXED),
+            ["api"],
+            id="a group that has its address by its ledger is disturbed by none in no ledger",
+        ),
         pytest.param([FOREIGN], None, [], id="a foreign class stays out"),
         pytest.param([service(key="a/b")], None, [], id="a key that is none has no ledger"),
         pytest.param(

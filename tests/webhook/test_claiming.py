@@ -381,11 +381,12 @@ def test_giving_back_leaves_what_another_update_has_claimed_since(connection: Co
             group: GroupName,
             *,
             is_expected: bool = False,
+            minds_leaver: bool = False,
             dry_run: bool = False,
             timeout_seconds: float = 5.0,
         ) -> AddressHolder | None:
             """Somebody else holds it."""
-            del address, is_expected, dry_run, timeout_seconds
+            del address, is_expected, minds_leaver, dry_run, timeout_seconds
             ledger, web = await self.scene.ledger(), await self.scene.live("web")
             assert ledger is not None
             more = [claim._replace(listener=one) for claim in ledger.claims[:1] for one in listeners("8080/TCP")]

@@ -1,11 +1,13 @@
 """Who takes the annotation away, on the real API server: the group's address stays with the group."""
 
+import random
 from dataclasses import replace
 from datetime import timedelta
 from typing import Unpack
 
 import pytest
 
+from cluster.ip_addresses import AddressLocks
 from sharedvip.annotations import SHARED_VIP
 from sharedvip.ledger import GRACE, grow, member_of
 from sharedvip.model import ServiceView
@@ -16,6 +18,8 @@ from tests.webhook.replicas import Scene, messages, now, some_address, tell
 from webhook.world import Asked
 
 pytestmark = pytest.mark.e2e
+
+ROUNDS = 40
 
 
 def leaving(old: ServiceView, **fields: Unpack[ServiceFields]) -> Asked:
@@ -96,3 +100,77 @@ def test_two_that_leave_together_are_not_in_each_others_way(connection: Connecti
         assert messages(await scene.validate(leaving(leaver))) == ""
 
     tell(connection, story)
+
+
+async def last(scene: Scene, name: str, address: str) -> ServiceView:
+    """The only member of its group, with the address and its lock."""
+    view = await scene.settled(name, "80/TCP", loadBalancerIP=address)
+    assert await AddressLocks(scene.api).take(address, scene.group()) is None
+    return view
+
+
+async def left(connection: Connection, name: str) -> None:
+    """The update without the annotation is stored."""
+    patch = f'-p={{"metadata":{{"annotations":{{"{SHARED_VIP}":null}}}}}}'
+    await connection.kubectl_async("patch", "service", name, "--type=merge", patch)
+
+
+def test_whoever_joins_waits_for_the_last_one_that_is_about_to_leave(connection: Connection) -> None:
+    """Its update is admitted, and not stored yet: with it stored, both would have the address."""
+
+    async def story(scene: Scene) -> None:
+        address = some_address()
+        leaver = await last(scene, "web", address)
+        assert messages(await scene.validate(leaving(leaver))) == ""
+
+        joining = replace(scene.new("api", "443/TCP", load_balancer_ip=address), patience_seconds=0.2)
+        assert "Service 'web' is being changed right now" in messages(await scene.validate(joining))
+        assert await scene.claims() == [("web", "80/TCP")]
+        await left(connection, "web")
+        assert f"{address} is already held by Service 'web'" in messages(await scene.validate(joining))
+
+    tell(connection, story)
+
+
+def test_a_leave_that_was_not_stored_is_over_with_the_next_change(connection: Connection) -> None:
+    """It was to replace another version: a newcomer is admitted, and then the address stays with the group."""
+
+    async def story(scene: Scene) -> None:
+        address = some_address()
+        leaver = await last(scene, "web", address)
+        assert messages(await scene.validate(leaving(leaver))) == ""
+        await connection.kubectl_async("label", "service", "web", "a=b")
+
+        assert messages(await scene.validate(scene.new("api", "443/TCP", load_balancer_ip=address))) == ""
+        found = messages(await scene.validate(leaving(await scene.live("web"))))
+        assert "is being claimed by shared VIP" in found
+
+    tell(connection, story)
+
+
+def test_a_leave_that_is_only_tried_keeps_nobody_waiting(connection: Connection) -> None:
+    """A dry run."""
+
+    async def story(scene: Scene) -> None:
+        address = some_address()
+        leaver = await last(scene, "web", address)
+
+        assert messages(await scene.validate(replace(leaving(leaver), is_dry_run=True))) == ""
+        assert messages(await scene.validate(scene.new("api", "443/TCP", load_balancer_ip=address))) == ""
+
+    tell(connection, story)
+
+
+def test_the_last_one_leaves_or_another_joins_never_both(connection: Connection) -> None:
+    """At the same moment, on two replicas; and one of the two always may."""
+
+    async def story(scene: Scene) -> None:
+        for number in range(ROUNDS):
+            address, key = some_address(), f"group-{number}"
+            leaver = await scene.settled(f"web-{number}", "80/TCP", key=key, loadBalancerIP=address)
+            assert await AddressLocks(scene.api).take(address, scene.group(key)) is None
+            joining = scene.new(f"api-{number}", "443/TCP", key=key, load_balancer_ip=address)
+            answers = await scene.race(*random.sample([leaving(leaver), joining], 2))
+            assert [messages(answer) == "" for answer in answers].count(True) == 1, list(map(messages, answers))
+
+    tell(connection, story, replicas=2)
