@@ -186,8 +186,10 @@ class AddressLocks:
 
     async def note_leaver(
         self, address: str, group: GroupName, leaver: Leaver | None, *, timeout_seconds: float = 5.0
-    ) -> None:
+    ) -> Leaver | None:
         """Say on the group's lock who is about to leave with the address; None: nobody is. No lock: nobody to tell.
+
+        Returns who was said to be before.
 
         Whoever joins claims first and looks at the lock then; so a leaver that looks at the claims after this, and
         finds none, is seen by all who come later.
@@ -198,10 +200,11 @@ class AddressLocks:
         """
         found = await self._read(address, timeout_seconds)
         if found is None or not _is_of(found, group):
-            return
+            return None
         said = None if leaver is None else "/".join((*leaver[:-1], f"{leaver.since:%Y-%m-%dT%H:%M:%SZ}"))
         with contextlib.suppress(NotFound):
             await self._annotate(found, LEAVER_ANNOTATION, said, timeout_seconds)
+        return _leaver(found)
 
     async def _mark(self, found: _IPAddress, leaving: str | None, timeout_seconds: float) -> _IPAddress:
         return await self._annotate(found, LEAVING_ANNOTATION, leaving, timeout_seconds)

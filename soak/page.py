@@ -5,9 +5,9 @@ import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
+from localcluster.moment import describe_moment
 from soak.result import Result
 from soak.rig import REPLICAS, Rig
 
@@ -22,7 +22,7 @@ Conflicts in the namespaces of `living-cluster` are left out: it plants some, an
 |---|---|
 """
 _TABLE: Final = """
-| guarantee | tried | rounds | stored and answered | seconds | on | |
+| guarantee | tried | rounds | stored and answered | seconds | on the code of | |
 |---|---|---|---|---|---|---|
 """
 _FIRST_CELL: Final = "| `"
@@ -32,7 +32,8 @@ _FIRST_CELL: Final = "| `"
 class Machine:
     """Where it ran."""
 
-    date: str
+    moment: str
+    """Day and commit."""
     processors: int
     system: str
     python: str
@@ -43,8 +44,7 @@ def machine(rig: Rig) -> Machine:
     """This one, now."""
     version = json.loads(rig.cluster.run_kubectl("version", "-o", "json").stdout)["serverVersion"]["gitVersion"]
     system = f"{platform.system()} {platform.machine()}"
-    date = f"{datetime.now(UTC):%Y-%m-%d}"
-    return Machine(date, os.cpu_count() or 0, system, platform.python_version(), version)
+    return Machine(describe_moment(), os.cpu_count() or 0, system, platform.python_version(), version)
 
 
 def render_page(results: Sequence[Result], *, rounds: int, on: Machine, before: str = "", order: Sequence[str]) -> str:
@@ -68,5 +68,5 @@ def _rows_of(page: str) -> dict[str, str]:
 def _row(result: Result, on: Machine) -> str:
     verdict = "kept" if result.is_kept else f"**broken**: {result.breaches[0] if result.breaches else 'not tried'}"
     numbers = (f"{result.rounds:,}", result.stored, f"{result.seconds:.0f}")
-    cells = (f"`{result.name}`", result.tried, *numbers, on.date, verdict)
+    cells = (f"`{result.name}`", result.tried, *numbers, on.moment, verdict)
     return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |\n"

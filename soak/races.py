@@ -115,6 +115,22 @@ def _address_change_against_create(arena: Arena, ticket: str) -> Start:
     return Start(tuple(before), writes, lambda service: static_address(service) == wanted)
 
 
+def _leave_against_create(arena: Arena, ticket: str) -> Start:
+    """The last member asks to leave with the address; the others ask to join it, all for one port."""
+    wanted, leaver = address(ticket), f"{ticket}-l"
+    before = member(leaver, key=ticket, ports=[1000], address=wanted, ticket=ticket)
+    creates = [
+        arena.creating(member(f"{ticket}-c{n}", key=ticket, address=wanted, ticket=ticket)) for n in range(WRITERS - 1)
+    ]
+    writes = [*creates[:_PAIRS], arena.patching(leaver, key_patch(None)), *creates[_PAIRS:]]
+    holds_port = _holds_port(arena, ticket)
+
+    def has_won(service: ServiceView) -> bool:
+        return holds_port(service) or (service.name.name == leaver and not service.is_member)
+
+    return Start((before,), tuple(writes), has_won)
+
+
 RACES: Final = (
     Race("same-port", "16 creates of one port in one group", _same_port),
     Race("different-addresses", "16 creates in one group, each with its own static address", _different_addresses),
@@ -128,6 +144,11 @@ RACES: Final = (
         "address-change-against-create",
         "4 creates against 8 Services, each alone in its group, that change their address to the same; 4 want theirs",
         _address_change_against_create,
+    ),
+    Race(
+        "leave-against-create",
+        "15 creates of one port against the group's last member, which leaves with the address",
+        _leave_against_create,
     ),
     Race("type-against-create", "8 creates against 8 ClusterIP Services that become members", _type_against_create),
 )
@@ -165,9 +186,10 @@ async def run_round(race: Race, arena: Arena, *, ticket: str, result: Result, in
     result.rounds += 1
     result.counts["requests"] += len(answers)
     result.counts["refused by us"] += sum(answer.is_refused for answer in answers)
-    if unanswered := [a for a in answers if not (a.is_done or a.is_refused)]:
+    # Who insists is told something final at last, and not "try again" for ever.
+    if unanswered := [a for a in answers if not (a.is_final if insist_seconds else a.is_done or a.is_refused)]:
         result.counts["without a verdict"] += len(unanswered)
-        result.expect(bool(insist_seconds), f"{where}: neither yes nor no: {unanswered[0]}")
+        result.expect(is_so=False, breach=f"{where}: neither yes nor no: {unanswered[0]}")
     await arena.delete_round(ticket)
 
 

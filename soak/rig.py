@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import urllib.request
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
@@ -9,8 +10,11 @@ from typing import Final, Self
 
 from cli.demo.install import NAMESPACE
 from cli.demo.stage import RECONCILER, Replica, Stage
+from localcluster.ports import LOOPBACK
 
 REPLICAS: Final = 3
+_DECIDED: Final = "sharedvip_admission_requests_total{"
+_DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 LOOK_SECONDS: Final = 0.5
 """How often the rig looks whether the janitor has ended."""
 
@@ -55,6 +59,10 @@ class Rig(Stage):
             f"--kubeconfig={self.cluster.service_account_kubeconfig(NAMESPACE, 'sharedvip-reconciler')}",
         )
 
+    async def decided(self) -> tuple[float, ...]:
+        """How many requests each webhook replica has decided since it was started, by its own count."""
+        return tuple(await asyncio.gather(*(asyncio.to_thread(_decided, one) for one in self.replicas)))
+
     async def restart_replica(self, number: int) -> None:
         """SIGKILL to one webhook replica; returns when its successor is ready."""
         await _to_its_end(self._restart_replica, self.replicas[number % len(self.replicas)])
@@ -78,6 +86,12 @@ class Rig(Stage):
                 ):
                     self.stop(RECONCILER, kill=True)
                     self.start_reconciler()
+
+
+def _decided(replica: Replica) -> float:
+    with _DIRECT.open(f"http://{LOOPBACK}:{replica.health_port}/metrics", timeout=30) as reply:
+        lines = reply.read().decode().splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(_DECIDED))
 
 
 async def _to_its_end(work: Callable[..., object], *words: object) -> None:

@@ -25,7 +25,7 @@ from cluster.field_conflicts import FieldConflict
 from cluster.ip_addresses import AddressLocks, BeingLeftError, Leaver
 from cluster.shared_vips import ClaimRefused, LedgerIsLeaving, SharedVipStore, StaleLedger
 from sharedvip.decide import can_join, existing_denials, new_denials
-from sharedvip.holders import holds_by_itself
+from sharedvip.holders import asks_for_its_group, holds_by_itself
 from sharedvip.ledger import (
     Claim,
     Ledger,
@@ -166,6 +166,9 @@ class Claiming:
         if changing := await self._changing_peer(asked, view, claimed.after):
             await self._give_back(asked, claimed)
             return ClaimRefused((FieldConflict("spec", changing.field_manager),))
+        if await self._is_taken_along(asked, view, claimed.after):
+            await self._give_back(asked, claimed)
+            return ClaimRefused(())
         for address in _unlocked(asked, view, claimed.shared):
             # With peers that have it, the lock is there: one look, and no second write for an admitted create.
             is_expected = claimed.before is not None and address in claimed.before.addresses
@@ -208,6 +211,17 @@ class Claiming:
             if settled >= _ENOUGH_SETTLED:
                 break
         return None
+
+    async def _is_taken_along(self, asked: Asked, view: View, after: Ledger) -> bool:
+        """Whether a Service that the cache still shows in the group, and no claim, has left with the address."""
+        address = after.shared.static_address
+        known = {asked.candidate.name.name, *(member.service for member in after.members)}
+        for one in view.services if address else ():
+            if one.name.name not in known and asks_for_its_group(one, address):
+                stored = await self._world.service(one.name)
+                if stored is not None and holds_by_itself(stored, address):
+                    return True
+        return False
 
     async def _leaver(self, asked: Asked, address: str, leaver: Leaver) -> tuple[FieldConflict, ...] | None:
         """Who is about to leave with the address, nobody where he has left with it by now; None: he does not."""

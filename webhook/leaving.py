@@ -12,6 +12,7 @@ from sharedvip.leaving import address_taken_along, left_group
 from sharedvip.ledger import Ledger, Member, member_of
 from sharedvip.model import AddressHolder, Denial, Group, GroupName, ServiceView, Situation
 from sharedvip.rules import static_address_taken
+from webhook.caller import require_caller
 from webhook.world import Asked, World
 
 
@@ -26,6 +27,7 @@ async def leaving_denials(asked: Asked, world: World) -> tuple[Denial, ...]:
         return ()
     holder = await _holder(asked, group, address, world)
     if holder is None and not asked.is_dry_run:
+        await require_caller(asked.caller)
         holder = await _announced(
             asked.old, group, address, look=lambda: _holder(asked, group, address, world), to=world
         )
@@ -39,10 +41,11 @@ async def _announced(
 ) -> AddressHolder | None:
     """Who joins claims first and looks at the lock then; so say it on the lock first, and look at the claims then."""
     locks = to.held.locks
-    await locks.note_leaver(address, group, Leaver(*member_of(old), old.resource_version, to.now()))
+    before = await locks.note_leaver(address, group, Leaver(*member_of(old), old.resource_version, to.now()))
     holder = await look()
     if holder is not None:
-        await locks.note_leaver(address, group, None)
+        # Or who asked before, whose update may still be stored.
+        await locks.note_leaver(address, group, before)
     return holder
 
 
@@ -50,7 +53,9 @@ async def _holder(asked: Asked, group: GroupName, address: str, world: World) ->
     """The group, if others stay on the address."""
     ledger = await world.ledger(group)
     if ledger is not None and address in ledger.addresses_in_use:
-        return await _remaining(asked, ledger, world)
+        holder = await _remaining(asked, ledger, world)
+        if holder is not None:
+            return holder
     # Members that came past admission are in no ledger, and stay on the address all the same.
     stays = await world.held.is_asked_for(group, address, but=asked.candidate.name)
     return AddressHolder(group.namespace, key=group.key) if stays else None

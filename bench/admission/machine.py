@@ -2,8 +2,6 @@
 
 import os
 import platform
-import subprocess
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -26,11 +24,6 @@ def describe_versions() -> str:
     return f"Python {platform.python_version()}, {packages}, Kubernetes {KUBERNETES_VERSION}, OPA {opa_version()}"
 
 
-def describe_moment() -> str:
-    """Day and commit."""
-    return f"{datetime.now(UTC):%Y-%m-%d}, commit {_commit()}"
-
-
 def opa_version() -> str:
     """The version that ``localcluster/go.mod`` pins."""
     pinned = (MODULE_FOLDER / "go.mod").read_text().partition(_OPA)[2]
@@ -44,12 +37,3 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def _commit() -> str:
-    words = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=MODULE_FOLDER, timeout=10)  # noqa: S603 - our own words
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-    return done.stdout.strip()

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from bench.admission.load import CONNECTIONS
-from bench.admission.machine import describe_machine, describe_moment, describe_versions
+from bench.admission.machine import describe_machine, describe_versions
 from bench.admission.plot import render_plot
 from bench.admission.policies import POLICIES
 from bench.admission.population import MEMBERS
 from bench.admission.results import FLOOR, INDEXED, PORTS, UPDATE, Results, Verdict, verdicts
+from localcluster.moment import describe_moment
 
 _NAMES: Final = {"none": "no policy", "vap": "ValidatingAdmissionPolicy", "ours": "sharedvip"}
 PLOT: Final = "bench-admission.svg"

@@ -57,7 +57,7 @@ def verdicts(results: Results) -> tuple[Verdict, ...]:
 
 def _floor(results: Results) -> Iterator[Verdict]:
     floor = results.decisions[FLOOR]
-    for name in (UPDATE, REFUSAL):
+    for name in (UPDATE, PORTS, REFUSAL):
         ours = results.decisions[name]
         rate, p99 = ours.rate_ratio(floor), ours.p99_ratio(floor)
         yield Verdict(f"{name}: at least 0.8 of the floor's rate", f"{rate:.2f}", rate >= 0.8)  # noqa: PLR2004 - the target

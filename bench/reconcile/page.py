@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from typing import Final
 
-from bench.admission.machine import describe_machine, describe_moment
+from bench.admission.machine import describe_machine
 from bench.reconcile.results import (
     AKO_CALLS_PER_GROUP,
     AKO_SECONDS_200,
@@ -17,6 +17,7 @@ from bench.reconcile.results import (
     promises,
 )
 from localcluster.binaries import KUBERNETES_VERSION
+from localcluster.moment import describe_moment
 
 _WIDTH: Final = 760
 _HEIGHT: Final = 300

@@ -22,7 +22,7 @@ def results() -> Results:
     decisions = [
         summary(names.FLOOR, 10_000),
         summary(names.UPDATE, 9_000, 5.0),
-        summary(names.PORTS, 4_000, 10.0),
+        summary(names.PORTS, 8_200, 5.8),
         summary(names.REFUSAL, 8_500, 5.5),
         summary(names.INDEXED, 3_000, 30.0),
         summary(names.INVENTORY, 100, 500.0),
@@ -74,6 +74,7 @@ def test_a_run_that_meets_every_target_says_so() -> None:
 def test_every_target_can_be_missed() -> None:
     """Each by the figure it is about, and by nothing else."""
     good = results()
+    slow_ports = {**good.decisions, names.PORTS: summary(names.PORTS, 4_000, 10.0)}
     slow = {**good.decisions, names.UPDATE: summary(names.UPDATE, 1_000, 600.0)}
     steep = [
         replace(c, milliseconds=[600.0]) if (c.policy, c.namespace.services) == ("ours", 5000) else c
@@ -81,6 +82,7 @@ def test_every_target_can_be_missed() -> None:
     ]
 
     assert len(missed(replace(good, decisions=slow))) == 6
+    assert len(missed(replace(good, decisions=slow_ports))) == 2
     assert len(missed(replace(good, policies=replace(good.policies, creates=tuple(steep))))) == 2
     assert missed(replace(good, memory_mib=100.1)) == ["resident memory: at most 100 MiB"]
     assert len(missed(replace(good, policies=replace(good.policies, writes_per_create=1.01)))) == 1

@@ -6,15 +6,17 @@ from datetime import timedelta
 from typing import Unpack
 
 import pytest
+from starlette.types import Message
 
-from cluster.ip_addresses import AddressLocks
+from cluster.ip_addresses import AddressLocks, Leaver
 from sharedvip.annotations import SHARED_VIP
 from sharedvip.ledger import GRACE, grow, member_of
-from sharedvip.model import ServiceView
+from sharedvip.model import GroupName, ServiceName, ServiceView
 from sharedvip.parse import shared_values
 from tests.builders import KEY, ServiceFields
 from tests.cluster.connection import Connection
 from tests.webhook.replicas import Scene, messages, now, some_address, tell
+from webhook.caller import CallerGoneError
 from webhook.world import Asked
 
 pytestmark = pytest.mark.e2e
@@ -174,3 +176,76 @@ def test_the_last_one_leaves_or_another_joins_never_both(connection: Connection)
             assert [messages(answer) == "" for answer in answers].count(True) == 1, list(map(messages, answers))
 
     tell(connection, story, replicas=2)
+
+
+def test_a_leave_that_is_refused_forgets_no_other(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same was asked before, and may still be stored: whoever joins goes on waiting."""
+    note_leaver = AddressLocks.note_leaver
+
+    async def story(scene: Scene) -> None:
+        address = some_address()
+        leaver = await last(scene, "web", address)
+        assert messages(await scene.validate(leaving(leaver))) == ""
+
+        async def joined_meanwhile(locks: AddressLocks, at: str, group: GroupName, who: Leaver | None) -> Leaver | None:
+            if scene.replicas[0].services.get(ServiceName(scene.namespace, "late")) is None:
+                await scene.stored("late", "444/TCP", loadBalancerIP=address)
+                await scene.seen("late")
+            return await note_leaver(locks, at, group, who)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(AddressLocks, "note_leaver", joined_meanwhile)
+            assert "is already held by shared VIP" in messages(await scene.validate(leaving(leaver)))
+
+        joining = replace(scene.new("api", "443/TCP", load_balancer_ip=address), patience_seconds=0.2)
+        assert "Service 'web' is being changed right now" in messages(await scene.validate(joining))
+
+    tell(connection, story)
+
+
+def test_whoever_came_past_admission_stays_on_the_address_too(connection: Connection) -> None:
+    """It is in no ledger yet, though its group has one."""
+
+    async def story(scene: Scene) -> None:
+        address = some_address()
+        leaver = await last(scene, "web", address)
+        await scene.stored("api", "443/TCP", loadBalancerIP=address)
+        await scene.seen("api")
+
+        assert f"already held by shared VIP '{KEY}'" in messages(await scene.validate(leaving(leaver)))
+
+    tell(connection, story)
+
+
+def test_nobody_waits_for_a_leaver_whose_caller_is_gone(connection: Connection) -> None:
+    """As nothing is claimed for one."""
+
+    async def gone() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def story(scene: Scene) -> None:
+        address = some_address()
+        leaver = await last(scene, "web", address)
+        with pytest.raises(CallerGoneError):
+            await scene.validate(replace(leaving(leaver), caller=gone))
+
+        assert messages(await scene.validate(scene.new("api", "443/TCP", load_balancer_ip=address))) == ""
+
+    tell(connection, story)
+
+
+def test_who_has_left_with_the_address_has_it_however_late_the_cache(connection: Connection) -> None:
+    """The janitor has let go of its claims and the lock; the cache shows a member that it is no more."""
+
+    async def story(scene: Scene) -> None:
+        address = some_address()
+        await scene.stored("web", "80/TCP", loadBalancerIP=address)
+        await scene.seen("web")
+        scene.replicas[0].freeze()
+        await left(connection, "web")
+
+        joining = replace(scene.new("api", "443/TCP", load_balancer_ip=address), patience_seconds=0.2)
+        assert "try again" in messages(await scene.validate(joining))
+        assert await scene.claims() == []
+
+    tell(connection, story)
