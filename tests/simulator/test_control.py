@@ -203,7 +203,8 @@ def test_latency_is_configured_for_reads_and_writes(tmp_path: Path) -> None:
         send.close()
         login, read = slow.journal.entries()
 
-    assert login.milliseconds >= 100 > read.milliseconds
+    # A timer of the event loop may be early by its clock's resolution: 99.982 was seen.
+    assert login.milliseconds > 99 > read.milliseconds
 
 
 def test_it_ends_at_once_whatever_its_clients_do(tmp_path: Path) -> None:
