@@ -195,16 +195,18 @@ class AddressLocks:
         finds none, is seen by all who come later.
 
         Raises:
-            Conflict: The lock was changed in this moment.
             ClusterError: The API server refused or could not be asked.
         """
-        found = await self._read(address, timeout_seconds)
-        if found is None or not _is_of(found, group):
-            return None
         said = None if leaver is None else "/".join((*leaver[:-1], f"{leaver.since:%Y-%m-%dT%H:%M:%SZ}"))
-        with contextlib.suppress(NotFound):
-            await self._annotate(found, LEAVER_ANNOTATION, said, timeout_seconds)
-        return _leaver(found)
+        for _ in range(_TRIES):
+            found = await self._read(address, timeout_seconds)
+            if found is None or not _is_of(found, group):
+                return None
+            # Two that leave at once write the same lock; whoever comes second reads what the first has said.
+            with contextlib.suppress(NotFound, Conflict):
+                await self._annotate(found, LEAVER_ANNOTATION, said, timeout_seconds)
+                return _leaver(found)
+        raise Unreachable(f"IPAddress '{address}' changes all the time")
 
     async def _mark(self, found: _IPAddress, leaving: str | None, timeout_seconds: float) -> _IPAddress:
         return await self._annotate(found, LEAVING_ANNOTATION, leaving, timeout_seconds)

@@ -268,3 +268,20 @@ def test_who_leaves_with_an_address_is_told_by_its_lock(connection: Connection, 
         await locks.release(address, group, is_needed=no)
 
     connection.tell(story)
+
+
+def test_many_that_leave_at_once_are_in_nobodys_way(connection: Connection) -> None:
+    """All write the one lock; the last word stays."""
+    address, group = some_ipv4(), group_in(connection.namespace)
+    leavers = [Leaver(f"web-{n}", "1", "2", datetime(2026, 1, 1, tzinfo=UTC)) for n in range(8)]
+
+    async def story(api: KubernetesApi) -> None:
+        locks = AddressLocks(api)
+        await locks.take(address, group)
+        before = await asyncio.gather(*(locks.note_leaver(address, group, leaver) for leaver in leavers))
+        last = await locks.note_leaver(address, group, None)
+        assert before.count(None) == 1
+        assert {*before, last} == {None, *leavers}
+        await locks.release(address, group, is_needed=no)
+
+    connection.tell(story)
