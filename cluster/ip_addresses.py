@@ -17,7 +17,7 @@ import structlog
 from cluster.api import MERGE_PATCH, KubernetesApi
 from cluster.errors import AlreadyExists, Conflict, NotFound, Unreachable
 from cluster.metadata import ListMeta, ObjectMeta
-from sharedvip.ledger import GRACE, object_name
+from sharedvip.ledger import may_be_stored, object_name
 from sharedvip.model import AddressHolder, GroupName, ServiceView
 
 PATH: Final = "/apis/networking.k8s.io/v1/ipaddresses"
@@ -60,8 +60,7 @@ class Leaver(NamedTuple):
 
     def may_leave(self, stored: ServiceView | None, *, now: datetime) -> bool:
         """Whether that update may still be stored, by its Service as it is now, read live."""
-        is_same = stored is not None and (stored.uid, stored.resource_version) == (self.uid, self.resource_version)
-        return is_same and now - self.since <= GRACE
+        return may_be_stored(stored, uid=self.uid, replaces=self.resource_version, since=self.since, now=now)
 
 
 class BeingLeftError(Exception):

@@ -63,6 +63,7 @@ class _Claim(msgspec.Struct, rename="camel"):
     claimed_at: str
     heading: _Heading | None = None
     replaces: str = ""
+    asked_at: str = ""
 
 
 class _Spec(msgspec.Struct, rename="camel"):
@@ -215,7 +216,9 @@ def ghosts(raw: RawSharedVip) -> frozenset[str]:
 def _parse_claim(claim: _Claim) -> Claim:
     claimed_at, heading = datetime.fromisoformat(claim.claimed_at), claim.heading
     where = Heading(heading.address, datetime.fromisoformat(heading.since)) if heading else None
-    return Claim(_listener(claim.port, claim.protocol), claim.service, claim.uid, claimed_at, where, claim.replaces)
+    asked_at = datetime.fromisoformat(claim.asked_at) if claim.asked_at else None
+    listener = _listener(claim.port, claim.protocol)
+    return Claim(listener, claim.service, claim.uid, claimed_at, where, claim.replaces, asked_at)
 
 
 def _render_claim(claim: Claim) -> dict[str, object]:
@@ -229,6 +232,7 @@ def _render_claim(claim: Claim) -> dict[str, object]:
         "claimedAt": _render_time(claim.claimed_at),
         **where,
         **({"replaces": claim.replaces} if claim.replaces else {}),
+        **({"askedAt": _render_time(claim.asked_at)} if claim.asked_at else {}),
     }
 
 

@@ -1,76 +1,65 @@
-"""Which members' changes of what their group shares were admitted and are not stored yet; it asks and writes nothing.
+"""Which change of what a group shares was admitted and is not stored yet; it writes and remembers nothing.
 
 A Service that is alone in its group may change what the group shares, the address above all: admission writes it into
 the ledger before the Service is stored. Until it is, the ledger and the Service differ, and that is no conflict. Taken
 for one, the ledger would be given the old values again, and the new address's lock would be free for others.
+
+The ledger itself tells: the change's claims say which version of the Service it is to replace, and since when.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
+from reconciler.ports import Kubernetes
 from sharedvip.ledger import GRACE, Ledger, is_accepted, member_of
-from sharedvip.model import GroupName, ServiceView, SharedValues
+from sharedvip.model import ServiceView
 from sharedvip.parse import shared_values
 
 
-@dataclass(frozen=True, slots=True)
-class _Change:
-    shared: SharedValues
-    """What the ledger says."""
-    before: SharedValues | None
-    """What it said before; None: nobody saw it."""
-    since: datetime
-
-
 class Awaited:
-    """Remembers when each ledger changed; told of all of them at every event, it needs no look of its own.
+    """Tells a change on its way from one that came past admission.
 
     Args:
+        kubernetes: The cluster.
         now: UTC.
     """
 
-    def __init__(self, *, now: Callable[[], datetime]) -> None:
+    def __init__(self, kubernetes: Kubernetes, *, now: Callable[[], datetime]) -> None:
+        self._kubernetes: Final = kubernetes
         self._now: Final = now
-        self._changes: dict[GroupName, _Change] = {}
 
-    def observe(self, ledger: Ledger, services: Iterable[ServiceView]) -> None:
-        """What the ledger says now; a process that begins takes whoever differs from it for somebody on the way."""
-        known, shared = self._changes.get(ledger.name), ledger.shared
-        if known is None:
-            differs = any(_is_member(ledger, s) and not is_accepted(ledger, s) for s in services)
-            self._changes[ledger.name] = _Change(shared, None if differs else shared, self._now())
-        elif known.shared != shared:
-            self._changes[ledger.name] = _Change(shared, known.shared, self._now())
+    async def differing(self, ledger: Ledger) -> ServiceView | None:
+        """The only member, read live where the cache shows it as something else than the ledger says.
 
-    def forget(self, group: GroupName) -> None:
-        """There is no such ledger any more."""
-        self._changes.pop(group, None)
+        Raises:
+            ClusterError: It could not be read.
+        """
+        shown = differing(ledger, self._kubernetes.members(ledger.name))
+        live = await self._kubernetes.read_service(shown.name) if shown else None
+        return differing(ledger, [live]) if live else None
 
-    def members(self, ledger: Ledger, services: Iterable[ServiceView]) -> tuple[ServiceView, ...]:
-        """The stored Services whose change may still come, sorted by name; none once the grace is over."""
-        change = self._changes.get(ledger.name)
-        if change is None or change.shared != ledger.shared or self._now() - change.since > GRACE:
-            return ()
-        differing = (s for s in services if _is_member(ledger, s) and not is_accepted(ledger, s))
-        return tuple(sorted((s for s in differing if _is_behind(ledger, change.before, s)), key=lambda s: s.name))
+    def may_come(self, ledger: Ledger, stored: ServiceView) -> bool:
+        """Whether what the ledger says may still be stored, by the only member as it was read after the ledger."""
+        return any(claim.may_be_on_its_way(stored, now=self._now()) for claim in ledger.claims)
 
-    def wake_seconds(self, ledger: Ledger) -> float:
-        """When nothing that was admitted can be on its way any more: a second after the grace."""
-        return max(1.0, (self._changes[ledger.name].since + GRACE - self._now()).total_seconds() + 1)
+    async def as_stored(self, ledger: Ledger) -> tuple[Ledger, float | None]:
+        """The ledger with what its members share by now, and when to look again where that may still change.
 
-
-def _is_member(ledger: Ledger, service: ServiceView) -> bool:
-    """Whether it is alone in the group with all its ports: of several, none can change what they share by itself."""
-    claimed = {claim.listener for claim in ledger.claims_of(member_of(service))}
-    is_alone = ledger.members == (member_of(service),)
-    return is_alone and service.is_member and not service.is_deleting and claimed.issuperset(service.listeners)
+        Raises:
+            ClusterError: The only member could not be read.
+        """
+        stored = await self.differing(ledger)
+        if stored is None or not self.may_come(ledger, stored):
+            return ledger, None
+        latest = max(claim.latest for claim in ledger.claims)
+        # A second more: the grace is over when more than it has passed.
+        seconds = max(1.0, (latest + GRACE - self._now()).total_seconds() + 1)
+        return replace(ledger, shared=shared_values(stored)), seconds
 
 
-def _is_behind(ledger: Ledger, before: SharedValues | None, service: ServiceView) -> bool:
-    """Whether it is as the ledger said before, or where it lives: who was changed past admission is not."""
-    values = shared_values(service)
-    if before is not None:
-        return values.at_rest == before.at_rest
-    return values.static_address in {"", ledger.vip, ledger.shared.static_address}
+def differing(ledger: Ledger, services: Iterable[ServiceView]) -> ServiceView | None:
+    """The only member, where it is not what the ledger says: of several, none can change what they share by itself."""
+    asking = (s for s in services if s.group == ledger.name and s.is_member and ledger.members == (member_of(s),))
+    return next((s for s in asking if not is_accepted(ledger, s)), None)

@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from reconciler.awaited import Awaited
+from reconciler.awaited import Awaited, differing
 from reconciler.mover import CLAIM_AGAIN_SECONDS, Moved, Mover
 from reconciler.ports import ClaimLostError, ClusterError, Kubernetes
 from sharedvip.decide import decide
@@ -71,7 +71,7 @@ class LedgerKeeper:
         self._policy: Final = policy
         self._now: Final = now
         self._mover: Final = Mover(kubernetes, now=now)
-        self._awaited: Final = Awaited(now=now)
+        self._awaited: Final = Awaited(kubernetes, now=now)
         self._confirmed: dict[GroupName, frozenset[Claim]] = {}
         self._written: dict[GroupName, Ledger] = {}
         self._addresses: dict[GroupName, set[str]] = {}
@@ -83,10 +83,8 @@ class LedgerKeeper:
         ledger = self._current(group)
         if ledger is None:
             self._confirmed.pop(group, None)
-            self._awaited.forget(group)
             return
         members = self._kubernetes.members(group)
-        self._awaited.observe(ledger, members)
         shown = confirmed_claims(ledger, members)
         before = self._confirmed.get(group, frozenset()).intersection(ledger.claims)
         self._confirmed[group] = before | shown
@@ -134,7 +132,7 @@ class LedgerKeeper:
             ClusterError: The API server refused or could not be asked.
         """
         try:
-            return self._as_stored(await self._moved(await self._settle(group)))
+            return await self._as_stored(await self._moved(await self._settle(group)))
         except ClusterError:
             # Whatever we wrote and whoever wrote after it: the cache knows better by the next try.
             self._written.pop(group, None)
@@ -144,11 +142,11 @@ class LedgerKeeper:
         self.observe(group)
         await self._finish_unlocking(group)
         ledger = await self._released(group, self._current(group))
-        newcomers = self._newcomers(group, ledger)
+        newcomers = await self._newcomers(group, ledger)
         if newcomers and (ledger is None or any(self._judge(group, ledger, newcomers).values())):
             # Look before refusing, or founding: the caches of Services and ledgers are not of the same moment.
             ledger = self._remember(group, await self._kubernetes.read_ledger(group))
-            newcomers = self._newcomers(group, ledger)
+            newcomers = await self._newcomers(group, ledger)
         if not newcomers:
             return Settled(ledger, wake_seconds=self._wake_seconds(group, ledger))
         denials = self._judge(group, ledger, newcomers)
@@ -224,17 +222,13 @@ class LedgerKeeper:
         wakes = [seconds for seconds in (settled.wake_seconds, after.wake_seconds) if seconds is not None]
         return Settled(after.ledger, settled.refused, min(wakes, default=None), after.message)
 
-    def _as_stored(self, settled: Settled) -> Settled:
+    async def _as_stored(self, settled: Settled) -> Settled:
         """Nobody is moved for a change that may never be stored."""
-        ledger, awaited = settled.ledger, self._on_the_way(settled.ledger)
-        if ledger is None or not awaited:
+        if settled.ledger is None:
             return settled
-        seconds = self._awaited.wake_seconds(ledger)
-        wake = seconds if settled.wake_seconds is None else min(seconds, settled.wake_seconds)
-        return replace(settled, ledger=replace(ledger, shared=shared_values(awaited[0])), wake_seconds=wake)
-
-    def _on_the_way(self, ledger: Ledger | None) -> tuple[ServiceView, ...]:
-        return self._awaited.members(ledger, self._kubernetes.members(ledger.name)) if ledger else ()
+        ledger, seconds = await self._awaited.as_stored(settled.ledger)
+        wakes = [one for one in (settled.wake_seconds, seconds) if one is not None]
+        return replace(settled, ledger=ledger, wake_seconds=min(wakes, default=None))
 
     async def _released(self, group: GroupName, ledger: Ledger | None) -> Ledger | None:
         if ledger is None:
@@ -255,7 +249,7 @@ class LedgerKeeper:
         maybe shown by a state from before it, where our watch of Services is late: it stays while it may be stored.
         """
         now, leaving = self._now(), set(ledger.claims_of(release.member)) - set(release.keep)
-        young = {claim for claim in leaving if claim.replaces and now - claim.claimed_at <= GRACE}
+        young = {claim for claim in leaving if claim.replaces and now - claim.latest <= GRACE}
         doubtful = (leaving - confirmed) | young
         if not doubtful:
             return release.keep
@@ -271,10 +265,16 @@ class LedgerKeeper:
         _log.info("claims.released", namespace=group.namespace, key=group.key, service=member.service, kept=len(keep))
         return self._remember(group, shrunk)
 
-    def _newcomers(self, group: GroupName, ledger: Ledger | None) -> list[ServiceView]:
-        awaited = self._on_the_way(ledger)
+    async def _newcomers(self, group: GroupName, ledger: Ledger | None) -> list[ServiceView]:
+        """Sorted by name; an only member as it is stored now, and not while a change of it is on its way."""
         members = (s for s in self._kubernetes.members(group) if s.is_member and not s.is_deleting)
-        return sorted((s for s in members if not is_accepted(ledger, s) and s not in awaited), key=lambda s: s.name)
+        found = {s.name: s for s in members if not is_accepted(ledger, s)}
+        if ledger is not None and (shown := differing(ledger, found.values())):
+            del found[shown.name]
+            live = await self._awaited.differing(ledger)
+            if live and not live.is_deleting and not self._awaited.may_come(ledger, live):
+                found[live.name] = live
+        return [found[name] for name in sorted(found)]
 
     def _judge(
         self, group: GroupName, ledger: Ledger | None, newcomers: Iterable[ServiceView]

@@ -200,7 +200,9 @@ def _wrong_locks(world: StoredWorld, now: datetime) -> Iterator[Finding]:
 
 
 def _is_turning(ledger: Ledger, now: datetime) -> bool:
-    return any(claim.heading is not None and now - claim.heading.since <= GRACE for claim in ledger.claims)
+    since = [claim.heading.since for claim in ledger.claims if claim.heading]
+    since += [claim.asked_at for claim in ledger.claims if claim.asked_at]
+    return any(now - moment <= GRACE for moment in since)
 
 
 def _unlocked(address: str, holder: GroupName | None) -> str:

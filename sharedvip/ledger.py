@@ -45,13 +45,33 @@ class Claim(NamedTuple):
     heading: Heading | None = None
     """Only while the group moves to another address, and only of who had a part in it; on all claims of a member."""
     replaces: str = ""
-    """The ``resourceVersion`` of the Service that the update is to replace which claimed it: over another one it is
-    never stored. "" of a create, which a Service that is there has stored."""
+    """The ``resourceVersion`` of the Service that the update is to replace which claimed it last: over another one it
+    is never stored. "" of a create, which a Service that is there has stored."""
+    asked_at: datetime | None = None
+    """When that update was admitted (UTC, microseconds), if it found the claim there; None: it made it."""
 
     def may_be_on_its_way(self, service: ServiceView | None, *, now: datetime) -> bool:
         """Whether the update that claimed it may still be stored, by its Service as it is now, read live."""
-        is_of = service is not None and service.uid == self.uid and service.resource_version == self.replaces
-        return bool(self.replaces) and is_of and now - self.claimed_at <= GRACE
+        return may_be_stored(service, uid=self.uid, replaces=self.replaces, since=self.latest, now=now)
+
+    @property
+    def latest(self) -> datetime:
+        """When it was asked for last, UTC."""
+        return self.asked_at or self.claimed_at
+
+
+def may_be_stored(service: ServiceView | None, *, uid: str, replaces: str, since: datetime, now: datetime) -> bool:
+    """Whether an update that was admitted may still come, by its Service as it is now, read live.
+
+    Args:
+        service: None where it is gone.
+        uid: Of the incarnation that was updated.
+        replaces: The version that the update is to replace; "" for none, of a create.
+        since: When it was admitted, UTC.
+        now: UTC.
+    """
+    is_over = service is not None and (service.uid, service.resource_version) == (uid, replaces)
+    return bool(replaces) and is_over and now - since <= GRACE
 
 
 class Member(NamedTuple):
@@ -103,7 +123,7 @@ class Ledger:
     @property
     def addresses(self) -> frozenset[str]:
         """What it needs a lock on: its static address, and the one that it moves to."""
-        return frozenset({self.shared.static_address, self.shared.intended_address} - {""})
+        return self.shared.addresses
 
     @property
     def addresses_in_use(self) -> frozenset[str]:
@@ -172,6 +192,18 @@ def confirmed_claims(ledger: Ledger, services: Iterable[ServiceView]) -> frozens
     return frozenset(c for c in ledger.claims if (Member(c.service, c.uid), c.listener) in shown)
 
 
+def is_given_up(ledger: Ledger, claim: Claim, stored: ServiceView, *, now: datetime) -> bool:
+    """Whether a claim's Service is stored without the listener, and no update over the version it has wants that.
+
+    Args:
+        ledger: What is claimed.
+        claim: One of the ledger's.
+        stored: The claim's Service, read live after the ledger.
+        now: UTC, of before that.
+    """
+    return claim not in confirmed_claims(ledger, [stored]) and not claim.may_be_on_its_way(stored, now=now)
+
+
 def shrink(
     ledger: Ledger, services: Iterable[ServiceView], *, confirmed: frozenset[Claim], now: datetime
 ) -> tuple[Release, ...]:
@@ -198,32 +230,6 @@ def is_accepted(ledger: Ledger | None, service: ServiceView) -> bool:
         return False
     claimed = {claim.listener for claim in ledger.claims_of(member_of(service))}
     return claimed.issuperset(service.listeners) and _has_shared_values(ledger, service)
-
-
-def change_under_way(ledger: Ledger | None, stored: ServiceView | None) -> SharedValues | None:
-    """What a Service that is alone in its group is to share, by a request that was admitted and is not stored yet.
-
-    It may still be stored, or never: who changes the Service meanwhile leaves alone what the ledger says of it. None:
-    the ledger knows of no such request, or of one that was to replace another version and so never will be stored.
-
-    Args:
-        ledger: Of the Service's group.
-        stored: The Service as it is, with its version.
-    """
-    if ledger is None or stored is None or not stored.is_member or stored.group != ledger.name:
-        return None
-    is_alone = ledger.members == (member_of(stored),)
-    is_open = any(claim.replaces and claim.replaces == stored.resource_version for claim in ledger.claims)
-    return ledger.shared if is_alone and is_open and not _has_shared_values(ledger, stored) else None
-
-
-def turning(
-    claims: Iterable[Claim], ledger: Ledger | None, old: ServiceView | None, *, to: SharedValues
-) -> tuple[Claim, ...]:
-    """A member's claims, and which version it is to replace on all of them where it changes what it shares alone."""
-    if ledger is None or old is None or ledger.shared == to or ledger.members != (member_of(old),):
-        return tuple(claims)
-    return tuple(claim._replace(replaces=old.resource_version) for claim in claims)
 
 
 def is_settled_in(ledger: Ledger, stored: ServiceView) -> bool:

@@ -101,6 +101,11 @@ class SharedValues:
         """Without where it is to go."""
         return replace(self, intended_address="") if self.intended_address else self
 
+    @property
+    def addresses(self) -> frozenset[str]:
+        """The static address and the one to move to, those that there are."""
+        return frozenset({self.static_address, self.intended_address} - {""})
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:

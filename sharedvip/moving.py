@@ -114,9 +114,10 @@ def progress(ledger: Ledger, services: Iterable[ServiceView], *, now: datetime) 
     """How far the move of a ledger has come, by its stored Services; those that are being deleted count no more."""
     stored = {member_of(s): s for s in services if s.group == ledger.name and s.is_member}
     intended = ledger.shared.intended_address
-    ways = [_Way(member.service, stored.get(member), _recent(ledger, member, now)) for member in ledger.members]
+    ways = [_way(ledger, member, stored.get(member), now=now) for member in ledger.members]
     living = [way for way in ways if not way.is_deleting]
     matters = [way.heading.since for way in living if way.heading and (way.may_turn or way.may_want(intended))]
+    matters += [way.asked_at for way in living if way.asked_at]
     return Progress(
         intended,
         arrived=tuple(way.service for way in living if way.carries(intended)),
@@ -135,6 +136,8 @@ class _Way:
     stored: ServiceView | None
     heading: Heading | None
     """None also where it is older than the grace: what was admitted then is stored, or never will be."""
+    asked_at: datetime | None
+    """When an update was admitted that may still be stored over the version that it has; None: there is none."""
 
     @property
     def is_deleting(self) -> bool:
@@ -146,14 +149,20 @@ class _Way:
         return bool(self.heading and self.stored and self.heading.address != static_address(self.stored))
 
     def may_want(self, intended: str) -> bool:
-        """Whether a request was admitted that carries or intends it."""
-        return self.heading is not None and self.heading.address == intended
+        """Whether a request was admitted that carries or intends it: one that only intends it turns nobody."""
+        is_on_its_way = self.stored is not None and self.asked_at is not None
+        return is_on_its_way or (self.heading is not None and self.heading.address == intended)
 
     def carries(self, intended: str) -> bool:
         return self.stored is not None and static_address(self.stored) == intended
 
     def wants(self, intended: str) -> bool:
         return self.stored is not None and intended in {static_address(self.stored), intended_address(self.stored)}
+
+
+def _way(ledger: Ledger, member: Member, stored: ServiceView | None, *, now: datetime) -> _Way:
+    asked = [c.latest for c in ledger.claims_of(member) if c.may_be_on_its_way(stored, now=now)]
+    return _Way(member.service, stored, _recent(ledger, member, now), max(asked, default=None))
 
 
 def _recent(ledger: Ledger, member: Member, now: datetime) -> Heading | None:

@@ -87,7 +87,7 @@ class Admission:
         if candidate.is_deleting:
             return Answer()
         if candidate.sharing_key is None:
-            leaving = await leaving_denials(asked, self._world)
+            leaving = await leaving_denials(asked, self._world, join=self._claiming.admit)
             return denied(leaving, warnings(candidate)) if leaving else Answer(warnings=warnings(candidate))
         if old is not None and not relevant_change(old, candidate):
             return Answer(warnings=warnings(candidate, existing=self._existing(asked)))

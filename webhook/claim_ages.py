@@ -32,7 +32,7 @@ class ClaimAges:
         self._ledgers: Final = ledgers
         self._now: Final = now
         self._waiting: dict[GroupName, dict[Claim, datetime]] = {}
-        """Since when; a claim without its heading, which each update of a group that moves writes anew."""
+        """Since when; a claim without what an update writes that finds it there."""
         services.subscribe(self._service_changed)
         ledgers.subscribe(self._ledger_changed)
 
@@ -88,4 +88,4 @@ def _claims(ledger: Ledger | None) -> frozenset[Claim]:
 
 
 def _plain(claims: Iterable[Claim]) -> frozenset[Claim]:
-    return frozenset(claim if claim.heading is None else claim._replace(heading=None) for claim in claims)
+    return frozenset(claim._replace(heading=None, replaces="", asked_at=None) for claim in claims)

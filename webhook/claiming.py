@@ -31,16 +31,15 @@ from sharedvip.ledger import (
     Ledger,
     Member,
     Release,
-    change_under_way,
     grow,
     is_accepted,
     is_settled_in,
     member_of,
-    turning,
 )
 from sharedvip.model import GroupName, ServiceName, ServiceView, SharedValues
 from sharedvip.moving import with_heading
 from sharedvip.parse import intended_address, shared_values, static_address
+from sharedvip.turning import asked_again
 from webhook import metrics
 from webhook.answer import Answer, already_exists, denied
 from webhook.caller import require_caller
@@ -146,7 +145,7 @@ class Claiming:
         now = self._now()
         shared, grown = view.shared(asked), grow(ledger, asked.candidate, old=asked.old, now=now)
         headed = with_heading(grown, asked.candidate, old=asked.old, shared=shared, now=now)
-        claims = turning(headed, ledger, asked.old, to=shared)
+        claims = asked_again(headed, asked.candidate, old=asked.old, now=now)
         has_to_tell = asked.old is not None or view.is_forcing
         if not asked.is_dry_run:
             metrics.LEDGER_WRITES.labels("claim").inc()
@@ -166,7 +165,7 @@ class Claiming:
         if changing := await self._changing_peer(asked, view, claimed.after):
             await self._give_back(asked, claimed)
             return ClaimRefused((FieldConflict("spec", changing.field_manager),))
-        if await self._is_taken_along(asked, view, claimed.after):
+        if _is_less(asked, claimed.after) or await self._is_taken_along(asked, view, claimed.after):
             await self._give_back(asked, claimed)
             return ClaimRefused(())
         for address in _unlocked(asked, view, claimed.shared):
@@ -345,6 +344,11 @@ def _is_of_nobody(lost_to: ClaimRefused | LedgerIsLeaving, look: Look) -> bool:
     return members.isdisjoint(conflict.manager for conflict in lost_to.conflicts)
 
 
+def _is_less(asked: Asked, after: Ledger) -> bool:
+    """Whether a late cache had a create claim less than it asks for: another intended address than its group's now."""
+    return asked.old is None and not is_accepted(after, asked.candidate)
+
+
 def _needs_claim(asked: Asked, view: View) -> bool:
     """Whether it must claim: not if it was never accepted and keeps what speaks against it."""
     if asked.old is None or is_accepted(view.ledger, asked.old):
@@ -359,7 +363,7 @@ def _unlocked(asked: Asked, view: View, shared: SharedValues) -> list[str]:
     is_known = asked.old is not None and is_accepted(view.ledger, asked.old)
     wanted = (shared.static_address, shared.intended_address)
     group_has = view.ledger.shared.static_address if view.ledger else ""
-    if view.ledger and change_under_way(view.ledger, asked.old) == shared:
+    if view.ledger and view.change_under_way(asked) == shared:
         # Its lock is a matter of the request that wants it; this one changes nothing of what is shared.
         is_mine = shared_values(asked.candidate) == shared
         wanted = wanted if is_mine else ("", "")

@@ -6,18 +6,27 @@ lock says so until that is stored: whoever joins meanwhile waits.
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from cluster.ip_addresses import Leaver
 from sharedvip.leaving import address_taken_along, left_group
 from sharedvip.ledger import Ledger, Member, member_of
 from sharedvip.model import AddressHolder, Denial, Group, GroupName, ServiceView, Situation
 from sharedvip.rules import static_address_taken
+from webhook.answer import Answer
 from webhook.caller import require_caller
 from webhook.world import Asked, World
 
 
-async def leaving_denials(asked: Asked, world: World) -> tuple[Denial, ...]:
+async def leaving_denials(
+    asked: Asked, world: World, *, join: Callable[[Asked], Awaitable[Answer]]
+) -> tuple[Denial, ...]:
     """What speaks against an update that takes the annotation away: all is looked at live.
+
+    Args:
+        asked: The update.
+        world: What is known.
+        join: Has a Service claim what it asks for, if it may (``Claiming.admit``).
 
     Raises:
         ClusterError: The group could not be looked at.
@@ -28,6 +37,9 @@ async def leaving_denials(asked: Asked, world: World) -> tuple[Denial, ...]:
     holder = await _holder(asked, group, address, world)
     if holder is None and not asked.is_dry_run:
         await require_caller(asked.caller)
+        if await world.held.locks.owner(address) is None:
+            # It came past admission, and there is no lock to say it on: it joins first, as the janitor would have it.
+            await join(replace(asked, candidate=asked.old))
         holder = await _announced(
             asked.old, group, address, look=lambda: _holder(asked, group, address, world), to=world
         )

@@ -22,10 +22,9 @@ from sharedvip.ledger import (
     Claim,
     Ledger,
     Member,
-    change_under_way,
-    confirmed_claims,
     group_of,
     is_accepted,
+    is_given_up,
     member_of,
 )
 from sharedvip.model import (
@@ -39,8 +38,8 @@ from sharedvip.model import (
     SharedValues,
     Situation,
 )
-from sharedvip.moving import claimed_values
 from sharedvip.parse import shared_values, static_address
+from sharedvip.turning import change_under_way, is_overtaken, values_to_claim
 from webhook.caller import waiting
 from webhook.held import HeldAddresses
 
@@ -75,6 +74,8 @@ class View:
     services: tuple[ServiceView, ...]
     holders: tuple[AddressHolder, ...]
     policy: Policy
+    at: datetime
+    """UTC."""
     intended_holders: tuple[AddressHolder, ...] = ()
     is_live: bool = False
     """Whether all that speaks against the candidate was looked at live."""
@@ -97,15 +98,16 @@ class View:
 
     def shared(self, asked: Asked) -> SharedValues:
         """What the candidate is to claim to share."""
-        under_way = change_under_way(self.ledger, asked.old)
-        if under_way is not None and asked.old and shared_values(asked.candidate) == shared_values(asked.old):
-            return under_way
-        return claimed_values(asked.candidate, group=self.group(asked), is_update=asked.old is not None)
+        under_way, group = self.change_under_way(asked), self.group(asked)
+        return values_to_claim(asked.candidate, old=asked.old, group=group, under_way=under_way)
+
+    def change_under_way(self, asked: Asked) -> SharedValues | None:
+        """What the candidate's group is to share by another request for it, which may still be stored."""
+        return change_under_way(self.ledger, asked.old, now=self.at)
 
     def is_overtaken(self, asked: Asked) -> bool:
         """Whether another request for the candidate, on its way, makes its group share something else."""
-        under_way = change_under_way(self.ledger, asked.old)
-        return under_way is not None and self.shared(asked) != under_way
+        return is_overtaken(self.shared(asked), old=asked.old, under_way=self.change_under_way(asked))
 
     def denials(self, asked: Asked) -> tuple[Denial, ...]:
         """The new violations."""
@@ -184,6 +186,7 @@ class World:
             self._services.members(group),
             self._holders(group, asked.candidate.name, address),
             self._policy,
+            self.now(),
             self._holders(group, asked.candidate.name, intended),
         )
 
@@ -254,15 +257,14 @@ class World:
             for one in (address, intended)
         ]
         in_the_way = _in_the_way(asked, ledger)
-        # Before the Services are read: one that is stored, and seen, while they are read has come, and is not gone.
-        seen, expired = self._seen(in_the_way), self._expired(in_the_way)
+        seen, now = self._seen(in_the_way), self.now()
         wanted = {asked.candidate.name, *(ServiceName(asked.group.namespace, claim.service) for claim in in_the_way)}
         live: dict[ServiceName, ServiceView | None] = {}
         while True:
             live |= await self._services_now(wanted - live.keys())
-            stale = tuple(claim for claim in in_the_way if _is_stale(claim, ledger, live, seen, expired))
+            stale = tuple(claim for claim in in_the_way if _is_stale(claim, ledger, live, seen, now=now))
             services = _merged(self._services.members(asked.group), live)
-            view = View(_without(ledger, stale), services, holders, self._policy, intended_holders, is_live=True)
+            view = View(_without(ledger, stale), services, holders, self._policy, now, intended_holders, is_live=True)
             wanted |= _named(asked, view)
             if wanted <= live.keys():
                 return Look(view, stale, live[asked.candidate.name])
@@ -273,23 +275,14 @@ class World:
         Raises:
             ClusterError: The API server could not be asked.
         """
-        seen, expired = self._seen(claims), self._expired(claims)
+        seen, now = self._seen(claims), self.now()
         live = await self._services_now({ServiceName(ledger.name.namespace, claim.service) for claim in claims})
-        standing: dict[Claim, bool] = {}
-        for claim in claims:
-            service = live[ServiceName(ledger.name.namespace, claim.service)]
-            is_in = service is not None and service.is_member and service.group == ledger.name
-            is_stored = _is_stored(claim, ledger, live)
-            has_left = is_stored and not is_in and not claim.may_be_on_its_way(service, now=self.now())
-            if not has_left and not _is_stale(claim, ledger, live, seen, expired):
-                standing[claim] = is_stored and is_in
-        return standing
+        left = [claim for claim in claims if not _is_stale(claim, ledger, live, seen, now=now)]
+        return {claim: _is_in(ledger.name, _stored(claim, ledger, live)) for claim in left}
 
     def _seen(self, claims: Iterable[Claim]) -> frozenset[Claim]:
+        """Asked before the Services are read: one that is stored, and seen, while they are read is not gone."""
         return frozenset(claim for claim in claims if self._services.was_seen(claim.uid))
-
-    def _expired(self, claims: Iterable[Claim]) -> frozenset[Claim]:
-        return frozenset(claim for claim in claims if self.now() - claim.claimed_at > GRACE)
 
     async def _services_now(self, names: Iterable[ServiceName]) -> dict[ServiceName, ServiceView | None]:
         slots = asyncio.Semaphore(_LOOKS_AT_ONCE)
@@ -334,20 +327,25 @@ def _is_stale(
     ledger: Ledger | None,
     live: Mapping[ServiceName, ServiceView | None],
     seen: frozenset[Claim],
-    expired: frozenset[Claim],
+    *,
+    now: datetime,
 ) -> bool:
     if ledger is None:
         return False
-    service = live[ServiceName(ledger.name.namespace, claim.service)]
-    if service is not None and claim in confirmed_claims(ledger, [service]):
-        return False
-    return (claim in seen and not _is_stored(claim, ledger, live)) or claim in expired
+    service = _stored(claim, ledger, live)
+    if service is None:
+        return claim in seen or now - claim.claimed_at > GRACE
+    return is_given_up(ledger, claim, service, now=now)
 
 
-def _is_stored(claim: Claim, ledger: Ledger, live: Mapping[ServiceName, ServiceView | None]) -> bool:
-    """Whether its Service is, with this listener or without."""
+def _stored(claim: Claim, ledger: Ledger, live: Mapping[ServiceName, ServiceView | None]) -> ServiceView | None:
+    """Its Service, with this listener or without."""
     service = live[ServiceName(ledger.name.namespace, claim.service)]
-    return service is not None and service.uid == claim.uid
+    return service if service is not None and service.uid == claim.uid else None
+
+
+def _is_in(group: GroupName, service: ServiceView | None) -> bool:
+    return service is not None and service.is_member and service.group == group
 
 
 def _named(asked: Asked, view: View) -> set[ServiceName]:

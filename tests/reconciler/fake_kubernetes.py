@@ -19,6 +19,7 @@ from sharedvip.ledger import Claim, Ledger, Member, Release, group_of, grow, mem
 from sharedvip.model import AddressHolder, GroupName, ServiceName, ServiceView, SharedValues
 from sharedvip.moving import claimed_values, with_heading
 from sharedvip.parse import static_address
+from sharedvip.turning import asked_again
 
 
 @dataclass
@@ -63,7 +64,8 @@ class FakeKubernetes:
         met = group_of(service.group, ledger=ledger, services=self.members(service.group), candidate=service)
         shared = claimed_values(service, group=met, is_update=old is not None)
         grown = grow(ledger, service, old=old, now=at)
-        claims = with_heading(grown, service, old=old, shared=shared, now=at)
+        headed = with_heading(grown, service, old=old, shared=shared, now=at)
+        claims = asked_again(headed, service, old=old, now=at)
         self._claim(service.group, member_of(service), shared=shared, claims=claims)
 
     def delete(self, *names: ServiceName) -> None:

@@ -1,6 +1,8 @@
 """A change of what a lone Service shares is admitted before it is stored: the janitor waits for it, and moves none."""
 
 import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -8,7 +10,7 @@ import pytest
 
 from reconciler.ledger_keeper import CLAIM_AGAIN_SECONDS, LedgerKeeper, Settled
 from sharedvip.ledger import GRACE, Ledger
-from sharedvip.model import Policy, ServiceView
+from sharedvip.model import GroupName, Policy, ServiceView
 from tests.builders import GROUP, service
 from tests.reconciler.controller import START
 from tests.reconciler.fake_kubernetes import FakeKubernetes
@@ -113,6 +115,105 @@ def test_what_never_came_is_taken_back_after_the_grace(*, begins_anew: bool) -> 
     janitor.visit()
     assert janitor.ledger.shared.static_address == OLD
     assert set(janitor.kubernetes.addresses) == {OLD}
+
+
+def test_what_is_asked_for_again_is_waited_for_again() -> None:
+    """The first request was refused elsewhere; the second has 65 s of its own, though it claims nothing new."""
+    janitor = Janitor()
+    janitor.is_asked(MOVED)
+    janitor.now += GRACE - timedelta(seconds=1)
+    janitor.is_asked(MOVED)
+
+    janitor.now += timedelta(seconds=2)
+    assert janitor.visit().wake_seconds == pytest.approx(GRACE.total_seconds() - 1)
+    assert janitor.ledger.shared.static_address == NEW
+    assert set(janitor.kubernetes.addresses) == {OLD, NEW}
+    janitor.now += GRACE
+    janitor.visit()
+    assert janitor.ledger.shared.static_address == OLD
+
+
+@pytest.mark.parametrize("second", [NEW, "100.64.196.3"])
+def test_what_is_asked_for_over_a_newer_version_is_waited_for(second: str) -> None:
+    """The first change was refused elsewhere, a label came in between, and now the same change comes, or another."""
+    janitor = Janitor()
+    janitor.is_asked(MOVED)
+    janitor.kubernetes.apply(WEB)
+
+    changed = replace(MOVED, load_balancer_ip=second)
+    janitor.is_asked(changed)
+    janitor.visit()
+    assert janitor.ledger.shared.static_address == second
+    assert second in janitor.kubernetes.addresses
+    janitor.kubernetes.apply(changed)
+    janitor.visit()
+    assert janitor.ledger.shared.static_address == second
+
+
+@pytest.mark.parametrize("vip", ["", "100.64.196.9"])
+def test_a_process_that_begins_needs_no_vip_to_wait(vip: str) -> None:
+    """What it lives on at Avi, or that it lives nowhere yet, says nothing of what is on its way."""
+    janitor = Janitor()
+    janitor.is_asked(MOVED)
+    janitor.kubernetes.ledgers[GROUP] = replace(janitor.ledger, vip=vip)
+    janitor.begin()
+
+    janitor.visit()
+    assert janitor.ledger.shared.static_address == NEW
+
+
+def test_who_came_past_admission_and_changes_is_waited_for() -> None:
+    """It is in no ledger until its own change is admitted: that one is not to be taken back."""
+    janitor = Janitor()
+    del janitor.kubernetes.ledgers[GROUP]
+    janitor.begin()
+    janitor.is_asked(MOVED)
+
+    janitor.visit()
+    assert janitor.ledger.shared.static_address == NEW
+    janitor.now += GRACE + timedelta(seconds=1)
+    janitor.visit()
+    assert janitor.ledger.shared.static_address == OLD
+
+
+@contextmanager
+def late_watch(janitor: Janitor, *shown: ServiceView) -> Generator[None]:
+    """The janitor's cache shows these members, whatever is stored."""
+
+    def members(group: GroupName) -> tuple[ServiceView, ...]:
+        assert group == GROUP
+        return shown
+
+    with pytest.MonkeyPatch.context() as late:
+        late.setattr(janitor.kubernetes, "members", members)
+        yield
+
+
+def test_a_late_watch_is_not_believed() -> None:
+    """It shows a version from before the one that the change is to replace: the Service is read live."""
+    janitor = Janitor()
+    shown = janitor.kubernetes.members(GROUP)
+    janitor.kubernetes.apply(WEB)
+    janitor.is_asked(MOVED)
+
+    with late_watch(janitor, *shown):
+        janitor.visit()
+    assert janitor.ledger.shared.static_address == NEW
+
+
+def test_who_was_deleted_is_not_accepted_for_a_late_watch() -> None:
+    """Nothing would be left to give its address up."""
+    janitor = Janitor()
+    janitor.is_asked(MOVED)
+    shown = janitor.kubernetes.members(GROUP)
+    janitor.kubernetes.delete(WEB.name)
+    janitor.now += GRACE + timedelta(seconds=1)
+
+    with late_watch(janitor, *shown):
+        janitor.visit()
+    assert janitor.ledger.shared.static_address == NEW
+    janitor.visit()
+    assert janitor.ledger.claims == ()
 
 
 @pytest.mark.parametrize("begins_anew", [False, True])

@@ -28,19 +28,6 @@ from tests.repo.manifests import (
 pytestmark = pytest.mark.e2e
 
 
-def test_the_api_server_takes_every_manifest_without_a_warning(cluster: LocalCluster) -> None:
-    """Schema, CEL, pod security and quota, all by the real code; unknown fields would be warned of."""
-    cluster.run_kubectl(
-        "apply", "-f", str(DEPLOY / "00-namespace.yaml")
-    )  # dry run cannot put anything in one that is not
-    done = cluster.run_kubectl(
-        "apply", "--dry-run=server", "--validate=strict", "-f", str(DEPLOY), deadline_seconds=120
-    )
-
-    assert done.stderr == ""
-    assert len(done.stdout.splitlines()) == len(MANIFESTS)
-
-
 @contextmanager
 def unreachable(cluster: LocalCluster, namespace: str, *, kind: str) -> Generator[None]:
     """A webhook configuration as it is, but for one namespace, and with nobody at its address."""
@@ -165,9 +152,22 @@ class Administrator(NamedTuple):
 
 @pytest.fixture
 def administrator() -> Generator[Administrator]:
-    """Of a control plane of their own: webhook configurations of the real name would be in everybody's way."""
+    """Of a control plane of their own: webhook configurations of the real name would be in everybody's way.
+
+    And of what others have applied by the server's side before, kubectl would warn.
+    """
     with LocalCluster() as fresh:
         yield Administrator(fresh)
+
+
+def test_the_api_server_takes_every_manifest_without_a_warning(administrator: Administrator) -> None:
+    """Schema, CEL, pod security and quota, all by the real code; unknown fields would be warned of."""
+    kubectl = administrator.cluster.run_kubectl
+    kubectl("apply", "-f", str(DEPLOY / "00-namespace.yaml"))  # dry run cannot put anything in one that is not
+    done = kubectl("apply", "--dry-run=server", "--validate=strict", "-f", str(DEPLOY), deadline_seconds=120)
+
+    assert done.stderr == ""
+    assert len(done.stdout.splitlines()) == len(MANIFESTS)
 
 
 def test_the_readme_installs_repairs_and_uninstalls(administrator: Administrator) -> None:

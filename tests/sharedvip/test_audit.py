@@ -309,12 +309,19 @@ def test_an_address_without_a_lock_in_full() -> None:
     )
 
 
+def asked(ledger: Ledger, *, at: datetime) -> Ledger:
+    """A member has asked for what the ledger says, with an update that found its claims there."""
+    return replace(ledger, claims=tuple(c._replace(replaces="7", asked_at=at) for c in ledger.claims))
+
+
 @pytest.mark.parametrize(
     ("ledger", "locks", "now", "is_found"),
     [
         pytest.param(ledger_of(FIXED), {}, LATER, True, id="nobody holds it"),
         pytest.param(ledger_of(FIXED), {ADDRESS: GROUP}, LATER, False, id="the group holds it"),
         pytest.param(ledger_of(FIXED), {}, START + GRACE, False, id="the lock is taken after the claim"),
+        pytest.param(asked(ledger_of(FIXED), at=LATER), {}, LATER, False, id="also after that of an update"),
+        pytest.param(asked(ledger_of(FIXED), at=LATER - GRACE * 2), {}, LATER, True, id="nobody holds it for long"),
         pytest.param(ledger_of(WEB), {}, LATER, False, id="there is no static address"),
         pytest.param(replace(ledger_of(FIXED), claims=()), {}, LATER, False, id="nobody claims anything"),
     ],

@@ -22,6 +22,7 @@ from sharedvip.ledger import (
     group_of,
     grow,
     is_accepted,
+    is_given_up,
     member_of,
     shrink,
 )
@@ -73,6 +74,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.versions: dict[str, int] = {}
         self.seen = Snapshot((), START)
         self.confirmed: frozenset[Claim] = frozenset()
+        self.asked: list[Request] = []
 
     # --- requests
 
@@ -83,7 +85,10 @@ class LedgerMachine(RuleBasedStateMachine):
         old = self._live(name)
         candidate = self._candidate(name, ports, address=address, old=old)
         request = Request(candidate, old, self.now, self.versions.get(name, 0))
-        return request if self._is_allowed(request) and self._write(request) else multiple()
+        if not self._is_allowed(request) or not self._write(request):
+            return multiple()
+        self.asked.append(request)
+        return request
 
     @rule(target=requests, name=names, ports=few_ports)
     def change_and_change_back(self, name: str, ports: list[str]) -> Request | MultipleResults[Request]:
@@ -125,7 +130,7 @@ class LedgerMachine(RuleBasedStateMachine):
         A request that never comes here was lost: another webhook refused it, or the connection broke; nobody tells us.
         """
         name = request.candidate.name.name
-        if self.versions.get(name, 0) == request.version and self._is_in_time(request):
+        if self._may_be_stored(request):
             self.stored[name] = request.candidate
             self._touch(name)
 
@@ -136,8 +141,9 @@ class LedgerMachine(RuleBasedStateMachine):
     def _touch(self, name: str) -> None:
         self.versions[name] = self.versions.get(name, 0) + 1
 
-    def _is_in_time(self, request: Request) -> bool:
-        return self.now - request.admitted_at <= REQUEST_LIFETIME
+    def _may_be_stored(self, request: Request) -> bool:
+        is_in_time = self.now - request.admitted_at <= REQUEST_LIFETIME
+        return self.versions.get(request.candidate.name.name, 0) == request.version and is_in_time
 
     @rule(name=names, ports=few_ports, address=addresses)
     def apply(self, name: str, ports: list[str], address: str) -> None:
@@ -184,6 +190,14 @@ class LedgerMachine(RuleBasedStateMachine):
             self.confirmed -= waiting
             self.ledger = replace(self.ledger, claims=tuple(sorted({*others, *keep})))
 
+    @rule(name=names)
+    def give_away(self, name: str) -> None:
+        """Admission, about to refuse somebody, looks live at who is in the way, and releases what that gave up."""
+        if (stored := self._live(name)) is not None:
+            mine = self.ledger.claims_of(member_of(stored))
+            left = {c for c in mine if is_given_up(self.ledger, c, stored, now=self.now)}
+            self.ledger = replace(self.ledger, claims=tuple(c for c in self.ledger.claims if c not in left))
+
     # --- what always holds
 
     @invariant()
@@ -205,6 +219,14 @@ class LedgerMachine(RuleBasedStateMachine):
         """No claim of a stored Service was ever released, however late the watch was."""
         assert all(is_accepted(self.ledger, view) for view in self.stored.values())
 
+    @invariant()
+    def whatever_may_yet_be_stored_is_claimed(self) -> None:
+        """Or it would be stored over somebody else."""
+        for request in filter(self._may_be_stored, self.asked):
+            claimed = {claim.listener for claim in self.ledger.claims_of(member_of(request.candidate))}
+
+            assert claimed.issuperset(request.candidate.listeners)
+
     @rule()
     def sweep(self) -> None:
         """The janitor at its best: the watch has just caught up."""
@@ -222,4 +244,4 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 TestLedgerMachine = LedgerMachine.TestCase
-TestLedgerMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestLedgerMachine.settings = settings(max_examples=400, stateful_step_count=40, deadline=None)

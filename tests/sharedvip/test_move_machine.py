@@ -8,7 +8,7 @@ is ours: the rules, ``claimed_values``, ``with_heading``, ``progress`` and the j
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from hypothesis import settings
@@ -22,7 +22,6 @@ from sharedvip.ledger import (
     Claim,
     Ledger,
     Member,
-    change_under_way,
     confirmed_claims,
     group_of,
     grow,
@@ -30,11 +29,11 @@ from sharedvip.ledger import (
     is_settled_in,
     member_of,
     shrink,
-    turning,
 )
 from sharedvip.model import ServiceView, SharedValues, Situation
-from sharedvip.moving import claimed_values, progress, with_heading, without_headings
+from sharedvip.moving import progress, with_heading, without_headings
 from sharedvip.parse import shared_values, static_address
+from sharedvip.turning import asked_again, change_under_way, is_overtaken, values_to_claim
 from tests.builders import GROUP, service
 from tests.strategies import START
 
@@ -71,8 +70,8 @@ class MoveMachine(RuleBasedStateMachine):
         self.versions: dict[str, int] = {}
         self.seen: tuple[ServiceView, ...] = ()
         self.confirmed: frozenset[Claim] = frozenset()
-        self.look: tuple[Ledger, tuple[ServiceView, ...]] | None = None
-        self.turned_at = START
+        self.look: tuple[Ledger, tuple[ServiceView, ...], datetime] | None = None
+        self.asked: list[Request] = []
 
     # --- requests
 
@@ -87,7 +86,9 @@ class MoveMachine(RuleBasedStateMachine):
             candidate = replace(candidate, load_balancer_ip=inheritance.value)
         if not self._is_allowed(candidate, old, ledger) or not self._claim(candidate, old, ledger):
             return multiple()
-        return Request(candidate, old, self._seconds(), self.versions.get(name, 0))
+        request = Request(candidate, old, self._seconds(), self.versions.get(name, 0))
+        self.asked.append(request)
+        return request
 
     @rule(target=requests, name=names, address=st.sampled_from(ADDRESSES))
     def overlap(self, name: str, address: str) -> Request | MultipleResults[Request]:
@@ -120,21 +121,18 @@ class MoveMachine(RuleBasedStateMachine):
 
     def _claim(self, candidate: ServiceView, old: ServiceView | None, ledger: Ledger) -> bool:
         group = group_of(GROUP, ledger=ledger, services=self.seen, candidate=candidate)
-        shared = claimed_values(candidate, group=group, is_update=old is not None)
-        under_way = change_under_way(ledger, old)
-        if under_way is not None and old is not None and shared_values(candidate) == shared_values(old):
-            shared = under_way
-        if under_way not in {None, shared}:
+        under_way = change_under_way(ledger, old, now=self.now)
+        shared = values_to_claim(candidate, old=old, group=group, under_way=under_way)
+        if is_overtaken(shared, old=old, under_way=under_way):
             return False
         grown = grow(ledger, candidate, old=old, now=self.now)
         headed = with_heading(grown, candidate, old=old, shared=shared, now=self.now)
-        claims = turning(headed, ledger, old, to=shared)
-        before = self.ledger.shared
+        claims = asked_again(headed, candidate, old=old, now=self.now)
         if not self._apply(member_of(candidate), shared, claims):
             return False
-        if self.ledger.shared != before:
-            self.turned_at = self.now
-        if (old is None or not is_accepted(ledger, old)) and self._meets_a_change(member_of(candidate)):
+        is_less = old is None and not is_accepted(self.ledger, candidate)
+        is_new = old is None or not is_accepted(ledger, old)
+        if is_less or (is_new and self._meets_a_change(member_of(candidate))):
             self._leave(member_of(candidate))
             return False
         return True
@@ -187,10 +185,13 @@ class MoveMachine(RuleBasedStateMachine):
     def store(self, request: Request) -> None:
         """The API server stores it, if the Service is still the one it was admitted for and the time is not up."""
         name = request.candidate.name.name
-        is_in_time = self._seconds() - request.admitted_at <= REQUEST_LIFETIME.total_seconds()
-        if self.versions.get(name, 0) == request.version and is_in_time:
+        if self._may_be_stored(request):
             self.stored[name] = request.candidate
             self.versions[name] = request.version + 1
+
+    def _may_be_stored(self, request: Request) -> bool:
+        is_in_time = self._seconds() - request.admitted_at <= REQUEST_LIFETIME.total_seconds()
+        return self.versions.get(request.candidate.name.name, 0) == request.version and is_in_time
 
     @rule(name=names, address=addresses, intended=addresses)
     def apply(self, name: str, address: str, intended: str) -> None:
@@ -238,16 +239,16 @@ class MoveMachine(RuleBasedStateMachine):
     @rule()
     def look_live(self) -> None:
         """The janitor reads the ledger, then the Services: what happens before it writes is up to the others."""
-        self.look = (self.ledger, tuple(self.stored.values()))
+        self.look = (self.ledger, tuple(filter(None, map(self._live, self.stored))), self.now)
 
     @rule(dies_after=st.integers(0, 3))
     def end(self, dies_after: int) -> None:
         """It writes, if the ledger is the one it read, and may die after any write."""
         if self.look is None or self.look[0] != self.ledger:
             return
-        (ledger, services), self.look = self.look, None
+        (ledger, services, looked_at), self.look = self.look, None
         if ledger.is_moving:
-            found = progress(ledger, services, now=self.now)
+            found = progress(ledger, services, now=looked_at)
             if found.is_wanted and not found.is_complete:
                 return
             if found.is_wanted:
@@ -269,7 +270,10 @@ class MoveMachine(RuleBasedStateMachine):
         """The janitor, when nothing that was admitted can be on its way any more: what is stored is what is shared."""
         self.observe()
         for view in self.seen:
-            if self._is_open() and self.now - self.turned_at > GRACE:
+            may_come = any(
+                claim.may_be_on_its_way(self._live(view.name.name), now=self.now) for claim in self.ledger.claims
+            )
+            if self._is_open() and not may_come:
                 member = member_of(view)
                 assert self._apply(member, shared_values(view), self.ledger.claims_of(member))
 
@@ -291,6 +295,16 @@ class MoveMachine(RuleBasedStateMachine):
         allowed = {shared.static_address, *([shared.intended_address] if self.ledger.is_moving else [])}
 
         assert carried <= allowed or (self._is_open() and len(carried) == 1)
+
+    @invariant()
+    def whatever_may_yet_be_stored_is_claimed(self) -> None:
+        """Its ports by itself, and its address by its group, unless it has that already."""
+        for request in filter(self._may_be_stored, self.asked):
+            claimed = {claim.listener for claim in self.ledger.claims_of(member_of(request.candidate))}
+            had = {"", static_address(request.old)} if request.old else {""}
+
+            assert claimed.issuperset(request.candidate.listeners)
+            assert static_address(request.candidate) in self.ledger.addresses | had
 
     @invariant()
     def whoever_is_stored_is_accepted(self) -> None:
@@ -332,4 +346,4 @@ class MoveMachine(RuleBasedStateMachine):
 
 
 TestMoveMachine = MoveMachine.TestCase
-TestMoveMachine.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+TestMoveMachine.settings = settings(max_examples=400, stateful_step_count=40, deadline=None)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
+import pytest
 from prometheus_client import REGISTRY
 
 from cluster.services import ServiceCache
@@ -14,9 +15,10 @@ from tests.cluster.scripted import Object, ScriptedApi, event, follow, page
 from webhook.claim_ages import ClaimAges
 
 
-def claimed(*ports: int, service: str = "web", heading: str = "") -> Object:
-    """A group's ``SharedVIP``, with claims from ``NOW`` on, a second apart; perhaps on their way to an address."""
-    moving = {"heading": {"address": heading, "since": NOW.isoformat()}} if heading else {}
+def claimed(*ports: int, service: str = "web", heading: str = "", replaces: str = "") -> Object:
+    """A group's ``SharedVIP``, with claims from ``NOW`` on, a second apart; perhaps asked for again by an update."""
+    moving: Object = {"heading": {"address": heading, "since": NOW.isoformat()}} if heading else {}
+    moving |= {"replaces": replaces, "askedAt": NOW.isoformat()} if replaces else {}
     claims = [
         {
             "port": port,
@@ -167,8 +169,15 @@ def test_who_was_shown_waits_from_when_its_service_is_gone() -> None:
     )
 
 
-def test_a_claim_on_its_way_to_an_address_is_no_new_one() -> None:
-    """Each update of a group that moves writes it anew: claims of some hours were measured as just confirmed."""
+@pytest.mark.parametrize(
+    "again",
+    [
+        pytest.param(claimed(80, 81, heading="10.0.0.2"), id="on its way to an address"),
+        pytest.param(claimed(80, 81, replaces="7"), id="asked for again by an update"),
+    ],
+)
+def test_a_claim_that_an_update_finds_is_no_new_one(again: Object) -> None:
+    """Claims of some hours were measured as just confirmed."""
 
     async def story(scene: Scene) -> None:
         for _ in range(2):
@@ -180,7 +189,7 @@ def test_a_claim_on_its_way_to_an_address_is_no_new_one() -> None:
     tell(
         lambda: Scene(
             ScriptedApi([page(web), page(web)]),
-            ScriptedApi([page(claimed(80, 81)), page(claimed(80, 81, heading="10.0.0.2"))]),
+            ScriptedApi([page(claimed(80, 81)), page(again)]),
         ),
         story,
     )

@@ -134,6 +134,21 @@ def test_whoever_joins_waits_for_the_last_one_that_is_about_to_leave(connection:
     tell(connection, story)
 
 
+def test_whoever_joins_waits_for_one_that_came_past_admission_too(connection: Connection) -> None:
+    """It is in no ledger, and has no lock to say it on: admission gives it both first."""
+
+    async def story(scene: Scene) -> None:
+        address = some_address()
+        leaver = await scene.stored("web", "80/TCP", loadBalancerIP=address)
+        assert messages(await scene.validate(leaving(leaver))) == ""
+
+        joining = replace(scene.new("api", "443/TCP", load_balancer_ip=address), patience_seconds=0.2)
+        assert "Service 'web' is being changed right now" in messages(await scene.validate(joining))
+        assert await scene.claims() == [("web", "80/TCP")]
+
+    tell(connection, story)
+
+
 def test_a_leave_that_was_not_stored_is_over_with_the_next_change(connection: Connection) -> None:
     """It was to replace another version: a newcomer is admitted, and then the address stays with the group."""
 
@@ -163,14 +178,18 @@ def test_a_leave_that_is_only_tried_keeps_nobody_waiting(connection: Connection)
     tell(connection, story)
 
 
-def test_the_last_one_leaves_or_another_joins_never_both(connection: Connection) -> None:
-    """At the same moment, on two replicas; and one of the two always may."""
+@pytest.mark.parametrize("came_past_admission", [False, True])
+def test_the_last_one_leaves_or_another_joins_never_both(connection: Connection, *, came_past_admission: bool) -> None:
+    """At the same moment, on two replicas; and one of the two always may. Also one that is in no ledger yet."""
 
     async def story(scene: Scene) -> None:
         for number in range(ROUNDS):
             address, key = some_address(), f"group-{number}"
-            leaver = await scene.settled(f"web-{number}", "80/TCP", key=key, loadBalancerIP=address)
-            assert await AddressLocks(scene.api).take(address, scene.group(key)) is None
+            if came_past_admission:
+                leaver = await scene.stored(f"web-{number}", "80/TCP", key=key, loadBalancerIP=address)
+            else:
+                leaver = await scene.settled(f"web-{number}", "80/TCP", key=key, loadBalancerIP=address)
+                assert await AddressLocks(scene.api).take(address, scene.group(key)) is None
             joining = scene.new(f"api-{number}", "443/TCP", key=key, load_balancer_ip=address)
             answers = await scene.race(*random.sample([leaving(leaver), joining], 2))
             assert [messages(answer) == "" for answer in answers].count(True) == 1, list(map(messages, answers))

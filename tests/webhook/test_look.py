@@ -1,6 +1,7 @@
 """The live look on the real API server: what it finds to be stale, whatever happens while it looks."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
@@ -11,6 +12,7 @@ from cluster.api import KubernetesApi
 from cluster.errors import NotFound
 from cluster.services import ServiceCache
 from cluster.shared_vip_cache import SharedVipCache
+from sharedvip.annotations import SHARED_VIP
 from sharedvip.model import Policy
 from tests.cluster.connection import Connection
 from tests.webhook.replicas import DEADLINE_SECONDS, Scene, messages, now, tell
@@ -88,5 +90,47 @@ def test_a_port_of_a_deleted_service_is_free_on_a_replica_that_is_late(
 
         found = messages(await scene.validate(scene.new("new", "80/TCP")))
         assert (said in found) if said else found == ""
+
+    tell(connection, story)
+
+
+GIVEN_UP = [
+    pytest.param({"spec": {"ports": [{"port": 443}]}}, id="another port"),
+    pytest.param({"metadata": {"annotations": {SHARED_VIP: "elsewhere"}}}, id="another group"),
+    pytest.param({"metadata": {"annotations": {SHARED_VIP: None}}}, id="out of the group"),
+    pytest.param({"spec": {"type": "ClusterIP"}}, id="another type"),
+]
+
+
+@pytest.mark.parametrize("patch", GIVEN_UP)
+def test_a_port_that_was_given_up_is_free_at_once(connection: Connection, patch: dict[str, Any]) -> None:
+    """On any replica, however late its cache, and without a janitor: the claim is of no update that may still come."""
+
+    async def story(scene: Scene) -> None:
+        scene.replicas[0].freeze()
+        old = await scene.settled("old", "80/TCP")
+        changed = scene.change(old, "80/TCP", "443/TCP")
+        assert messages(await scene.validate(changed)) == ""
+        assert "already served" in messages(await scene.validate(scene.new("new", "80/TCP")))
+        await connection.kubectl_async("patch", "service", "old", "--type=merge", f"-p={json.dumps(patch)}")
+
+        assert messages(await scene.validate(scene.new("new", "80/TCP"))) == ""
+        assert ("new", "80/TCP") in await scene.claims()
+
+    tell(connection, story)
+
+
+def test_a_port_that_an_update_may_still_bring_is_not_given_up(connection: Connection) -> None:
+    """Its Service has the very version that the update is to replace."""
+
+    async def story(scene: Scene) -> None:
+        old = await scene.settled("old", "80/TCP")
+        assert messages(await scene.validate(scene.change(old, "80/TCP", "443/TCP"))) == ""
+        refused = messages(await scene.validate(scene.new("new", "443/TCP")))
+        assert "is being claimed" in refused
+        assert "try again" in refused
+
+        await connection.kubectl_async("label", "service", "old", "is=another-version")
+        assert messages(await scene.validate(scene.new("new", "443/TCP"))) == ""
 
     tell(connection, story)

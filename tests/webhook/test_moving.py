@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from cluster.ip_addresses import AddressLocks
+from sharedvip.ledger import Ledger, member_of
 from tests.builders import KEY
 from tests.cluster.connection import Connection
 from tests.webhook.moving_group import Group, with_group
@@ -153,6 +154,36 @@ def test_a_newcomer_inherits_the_address_that_the_group_is_served_on(connection:
         assert await group.addresses() == (group.old, group.new)
 
     with_group(connection, story)
+
+
+def test_a_newcomer_s_intention_is_claimed_whatever_a_late_cache_shows(connection: Connection) -> None:
+    """It shows the intended address as the one that the group has; found by ``test_move_machine``."""
+
+    async def story(scene: Scene) -> None:
+        here, there = some_address(), some_address()
+        old = await scene.settled("web", "80/TCP", loadBalancerIP=here)
+        await scene.store.put_finalizer(await ledger_of(scene))
+        await scene.seen("web")
+        assert messages(await scene.validate(scene.change(old, "80/TCP", load_balancer_ip=there))) == ""
+        cache = scene.replicas[0].ledgers
+        await scene.until(lambda: (shown := cache.get(scene.group())) is not None and there in shown.addresses)
+        scene.replicas[0].freeze()
+        ledger = await ledger_of(scene)
+        taken_back = replace(ledger.shared, static_address=here)
+        await scene.store.claim(scene.group(), member_of(old), shared=taken_back, claims=ledger.claims)
+
+        newcomer = scene.new("api", "443/TCP", load_balancer_ip=here, intended_address=there)
+        assert messages(await scene.validate(newcomer)) == ""
+        assert (await ledger_of(scene)).shared.addresses == {here, there}
+
+    tell(connection, story)
+
+
+async def ledger_of(scene: Scene) -> Ledger:
+    """Live."""
+    found = await scene.ledger()
+    assert found is not None
+    return found
 
 
 def test_another_update_of_a_member_that_goes_ahead_keeps_the_move_alive(connection: Connection) -> None:

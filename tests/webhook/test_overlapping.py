@@ -7,7 +7,7 @@ import pytest
 
 from cluster.api import KubernetesApi
 from cluster.ip_addresses import AddressLocks
-from sharedvip.ledger import grow, member_of
+from sharedvip.ledger import Claim, grow, member_of
 from sharedvip.model import AddressHolder, GroupName
 from sharedvip.parse import shared_values
 from tests.builders import KEY
@@ -78,6 +78,36 @@ def test_another_update_leaves_alone_where_the_service_is_about_to_go(connection
         assert await shared_address(scene) == new_address
 
     tell(connection, story)
+
+
+def test_what_is_asked_for_again_is_claimed_again(connection: Connection) -> None:
+    """Over the same version and over a newer one: who takes back what never came counts from the latest request."""
+
+    async def story(scene: Scene) -> None:
+        new = some_address()
+        old = await scene.settled("web", "80/TCP", loadBalancerIP=some_address())
+        claimed: list[Claim] = []
+        for _ in range(2):
+            assert messages(await scene.validate(scene.change(old, "80/TCP", load_balancer_ip=new))) == ""
+            claimed += await claims_of(scene)
+        await connection.kubectl_async("label", "service", "web", "is=another-version")
+        old = await scene.live("web")
+        assert messages(await scene.validate(scene.change(old, "80/TCP", load_balancer_ip=new))) == ""
+        claimed += await claims_of(scene)
+
+        first, second, third = claimed
+        assert first.claimed_at == second.claimed_at == third.claimed_at
+        assert first.latest < second.latest < third.latest
+        assert first.replaces == second.replaces != third.replaces == old.resource_version
+
+    tell(connection, story)
+
+
+async def claims_of(scene: Scene) -> tuple[Claim, ...]:
+    """As they are stored."""
+    ledger = await scene.ledger()
+    assert ledger is not None
+    return ledger.claims
 
 
 def test_who_joins_waits_until_it_is_open_no_more(connection: Connection) -> None:
