@@ -16,6 +16,7 @@ from soak.rig import Rig
 _PATIENCE_SECONDS: Final = GRACE.total_seconds() + 25.0
 _QUOTA_SECONDS: Final = 30.0
 _LOOK_AGAIN_SECONDS: Final = 0.1
+_ADDRESS: Final = "10.127.0.4"
 _ANOTHER: Final = "soak-later"
 _REFUSED_LABEL: Final = "soak.sharedvip.dev/refused"
 _CALL_FAILED: Final = 'failed calling webhook "later.soak.sharedvip.dev"'
@@ -66,14 +67,16 @@ async def refused_later(rig: Rig, arena: Arena, *, is_waited_for: bool, result: 
     await arena.send(Write("PATCH", f"{quotas}/none/status", json.dumps(status).encode(), MERGE_PATCH))
     await _until_quota_rules(arena)
     begun = time.monotonic()
-    lost = await arena.send(arena.creating(member("lost", key="quota")))
+    lost = await arena.send(arena.creating(member("lost", key="quota", address=_ADDRESS)))
     await arena.send(Write("DELETE", f"{quotas}/none", b""))
     claims = rig.cluster.run_kubectl("get", "svip", "-n", arena.namespace, "quota", "-o", "jsonpath={.spec.claims}")
     result.expect("exceeded quota" in lost.text, f"the quota refused nothing: {lost}")
     result.expect('"lost"' in claims.stdout, "the request that the quota refused left no claim to wait for")
     creating = arena.creating(member("next", key="quota"))
-    early = await _after_quota(arena, creating)
+    elsewhere = arena.creating(member("elsewhere", key="another", address=_ADDRESS))
+    early, abroad = await _after_quota(arena, creating), await arena.send(elsewhere)
     result.expect(TRY_AGAIN in early.text, f"the next one was not told to try again: {early}")
+    result.expect(TRY_AGAIN in abroad.text, f"who wants its address elsewhere was not told to try again: {abroad}")
     result.rounds += 1
     if is_waited_for:
         done = await arena.insist(creating, seconds=_PATIENCE_SECONDS)
@@ -81,7 +84,10 @@ async def refused_later(rig: Rig, arena: Arena, *, is_waited_for: bool, result: 
         result.counts["seconds until the port was free"] = round(waited)
         result.expect(done.is_done, f"after {waited:.0f} s: {done.text}")
         result.expect(waited > GRACE.total_seconds(), f"a claim was released after {waited:.0f} s, before its grace")
-    await arena.delete("next")
+        moved, waited = await arena.insist(elsewhere, seconds=_PATIENCE_SECONDS), time.monotonic() - begun
+        result.counts["seconds until its address was free"] = round(waited)
+        result.expect(moved.is_done, f"its address is not free after {waited:.0f} s: {moved.text}")
+    await arena.delete("next", "elsewhere")
 
 
 async def update_refused_later(rig: Rig, arena: Arena, *, is_waited_for: bool, result: Result) -> None:

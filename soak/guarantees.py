@@ -180,7 +180,7 @@ GUARANTEES: Final = (
         storms.replicas_die,
         blows=storms.REPLICAS_KILLED,
         name="replicas-killed",
-        tried="all races in turn while webhook replicas are killed (-9) and started anew",
+        tried="all races in turn while webhook replicas and the janitor are killed (-9) and started anew",
     ),
     _stormy(
         storms.api_server_restarts,

@@ -38,7 +38,7 @@ class Race:
     start: Callable[[Arena, str], Start]
 
 
-def address(ticket: str, writer: int = 0) -> str:
+def round_address(ticket: str, writer: int = 0) -> str:
     """An address that no other round uses: 65,536 rounds of 16 in 10.128.0.0/12."""
     number = int(ticket[1:]) % 65536 * WRITERS + writer
     return f"10.{128 + (number >> 16)}.{number >> 8 & 255}.{number & 255}"
@@ -56,14 +56,14 @@ def _same_port(arena: Arena, ticket: str) -> Start:
 
 def _different_addresses(arena: Arena, ticket: str) -> Start:
     made = [
-        member(f"{ticket}-{n}", key=ticket, ports=[1000 + n], address=address(ticket, n), ticket=ticket)
+        member(f"{ticket}-{n}", key=ticket, ports=[1000 + n], address=round_address(ticket, n), ticket=ticket)
         for n in range(WRITERS)
     ]
     return Start((), tuple(map(arena.creating, made)), lambda _: True)
 
 
 def _same_address(arena: Arena, ticket: str) -> Start:
-    wanted = address(ticket)
+    wanted = round_address(ticket)
     made = [member(f"{ticket}-{n}", key=f"{ticket}-{n}", address=wanted, ticket=ticket) for n in range(WRITERS)]
     return Start((), tuple(map(arena.creating, made)), lambda service: static_address(service) == wanted)
 
@@ -100,10 +100,10 @@ def _type_against_create(arena: Arena, ticket: str) -> Start:
 
 def _address_change_against_create(arena: Arena, ticket: str) -> Start:
     """Each alone in its group; half of the creates want what one of four may be leaving, which is not contested."""
-    wanted = address(ticket)
-    addresses = [wanted] * (_PAIRS // 2) + [address(ticket, n + 1) for n in range(_PAIRS // 2)]
+    wanted = round_address(ticket)
+    addresses = [wanted] * (_PAIRS // 2) + [round_address(ticket, n + 1) for n in range(_PAIRS // 2)]
     before = [
-        member(f"{ticket}-l{n}", key=f"{ticket}-l{n}", address=address(ticket, n + 1), ticket=ticket)
+        member(f"{ticket}-l{n}", key=f"{ticket}-l{n}", address=round_address(ticket, n + 1), ticket=ticket)
         for n in range(_PAIRS)
     ]
     creates = [
@@ -117,7 +117,7 @@ def _address_change_against_create(arena: Arena, ticket: str) -> Start:
 
 def _leave_against_create(arena: Arena, ticket: str) -> Start:
     """The last member asks to leave with the address; the others ask to join it, all for one port."""
-    wanted, leaver = address(ticket), f"{ticket}-l"
+    wanted, leaver = round_address(ticket), f"{ticket}-l"
     before = member(leaver, key=ticket, ports=[1000], address=wanted, ticket=ticket)
     creates = [
         arena.creating(member(f"{ticket}-c{n}", key=ticket, address=wanted, ticket=ticket)) for n in range(WRITERS - 1)
@@ -129,6 +129,13 @@ def _leave_against_create(arena: Arena, ticket: str) -> Start:
         return holds_port(service) or (service.name.name == leaver and not service.is_member)
 
     return Start((before,), tuple(writes), has_won)
+
+
+def _inherit_against_create(arena: Arena, ticket: str) -> Start:
+    """Nobody but the one that is there says the group's address: whoever is admitted has inherited it."""
+    before = member(f"{ticket}-there", key=ticket, ports=[1000], address=round_address(ticket), ticket=ticket)
+    made = [member(f"{ticket}-{n}", key=ticket, ticket=ticket) for n in range(WRITERS)]
+    return Start((before,), tuple(map(arena.creating, made)), _holds_port(arena, ticket))
 
 
 RACES: Final = (
@@ -149,6 +156,11 @@ RACES: Final = (
         "leave-against-create",
         "15 creates of one port against the group's last member, which leaves with the address",
         _leave_against_create,
+    ),
+    Race(
+        "inherit-against-create",
+        "16 creates of one port, none with the address that their group has",
+        _inherit_against_create,
     ),
     Race("type-against-create", "8 creates against 8 ClusterIP Services that become members", _type_against_create),
 )

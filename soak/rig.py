@@ -67,6 +67,10 @@ class Rig(Stage):
         """SIGKILL to one webhook replica; returns when its successor is ready."""
         await _to_its_end(self._restart_replica, self.replicas[number % len(self.replicas)])
 
+    async def restart_janitor(self) -> None:
+        """SIGKILL to the janitor: its successor begins when the Lease has run out."""
+        await _to_its_end(self._restart_janitor)
+
     async def restart_api_server(self, *, kill: bool) -> None:
         """End the API server; returns when its successor is ready."""
         await _to_its_end(partial(self.cluster.restart_apiserver, kill=kill))
@@ -75,6 +79,11 @@ class Rig(Stage):
         self.stop(replica.name, kill=True)
         self.start_webhook(replica)
         self.wait_ready(replica.name, replica.health_port)
+
+    def _restart_janitor(self) -> None:
+        with self._turn:
+            self.stop(RECONCILER, kill=True)
+            self.start_reconciler()
 
     def _tend(self) -> None:
         """As the kubelet does: a janitor that could not renew its Lease ends, and its successor begins anew."""

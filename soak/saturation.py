@@ -19,7 +19,9 @@ import aiohttp
 
 from cli.demo.stage import Stage
 from localcluster.ports import LOOPBACK
+from sharedvip.parse import static_address
 from soak.arena import Arena, member
+from soak.races import round_address
 from soak.result import Result
 
 USERS: Final = 150
@@ -84,15 +86,21 @@ async def saturated(stage: Stage, arena: Arena, *, rounds: int, result: Result) 
 
 
 async def _decide_three(arena: Arena, result: Result) -> None:
-    """Two that fit, and one that does not."""
+    """Two that fit, of which one inherits the other's address, and one that does not."""
     ticket = arena.ticket()
-    made = [member(f"{ticket}-{n}", key=ticket, ports=[80 + n % 2], ticket=ticket) for n in range(_DECISIONS)]
+    address = round_address(ticket)
+    made = [
+        member(f"{ticket}-{n}", key=ticket, ports=[80 + n % 2], address="" if n else address, ticket=ticket)
+        for n in range(_DECISIONS)
+    ]
     answers = [await arena.send(arena.creating(one)) for one in made]
     result.rounds += 1
     result.counts["admitted"] += sum(answer.is_done for answer in answers)
     result.counts["refused by us"] += sum(answer.is_refused for answer in answers)
     is_right = answers[0].is_done and answers[1].is_done and answers[2].is_refused
     result.expect(is_right, f"{ticket}: {[str(answer) for answer in answers]}")
+    addresses = {static_address(service) for service in await arena.services(ticket)}
+    result.expect(addresses == {address}, f"{ticket}: nobody inherited: {addresses}")
     await arena.delete_round(ticket)
 
 

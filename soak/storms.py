@@ -12,7 +12,7 @@ from typing import Any, Final
 from cluster.api import JSON_PATCH, MERGE_PATCH
 from soak.arena import Answer, Arena, Manifest, Write
 from soak.result import Result
-from soak.rig import Rig
+from soak.rig import REPLICAS, Rig
 
 CALM_SECONDS: Final = 1.0
 """Between two blows."""
@@ -39,11 +39,14 @@ Storm = Callable[[Rig, Arena, Result], Coroutine[Any, Any, None]]
 
 
 async def replicas_die(rig: Rig, arena: Arena, result: Result) -> None:
-    """SIGKILL to one replica after the other, each replaced before the next."""
+    """SIGKILL to one replica after the other, each replaced before the next; and then to the janitor."""
     del arena
     for number in itertools.count():
         await rig.restart_replica(number)
         result.counts[REPLICAS_KILLED] += 1
+        if number % REPLICAS == REPLICAS - 1:
+            await rig.restart_janitor()
+            result.counts["janitors killed"] += 1
         await asyncio.sleep(CALM_SECONDS)
 
 

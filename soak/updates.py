@@ -79,6 +79,8 @@ def unrelated_changes(desk: Desk) -> None:
     desk.may(*_patch("one", {"status": {"loadBalancer": {"ingress": [{"ip": "10.127.0.9"}]}}}, "--subresource=status"))
     desk.may(*_patch("one", {"spec": {"selector": {"app": "other"}}}))
     desk.may("apply", "--server-side", "--force-conflicts", "-f", "-", given=member("one", key="k", ports=[80]))
+    desk.may("create", "deployment", "app", "--image=app")
+    desk.may("rollout", "restart", "deployment/app")
     code, text = desk.kubectl("get", "svc", "one", "-o", "json")
     desk.may("replace", "-f", "-", given=json.loads(text) if code == 0 else None)
 
@@ -189,6 +191,9 @@ def gitops(desk: Desk) -> None:
     desk.may("get", "svc", "two", "-o", "jsonpath={.spec.loadBalancerIP}", saying=_ADDRESS)
     desk.may("apply", "-f", "-", given=manifest, saying="unchanged")
     desk.may("diff", "-f", "-", given=manifest)
+    # The whole object anew, without what was inherited: it inherits it again.
+    desk.may("replace", "-f", "-", given=manifest)
+    desk.may("get", "svc", "two", "-o", "jsonpath={.spec.loadBalancerIP}", saying=_ADDRESS)
     argo = ("apply", "--server-side", "--field-manager=argocd-controller", "--force-conflicts", "-f", "-")
     desk.may(*argo, given=manifest)
     desk.may(*argo, given=manifest)

@@ -4,6 +4,8 @@ The rules compare a Service with its group. Here are the words for what is found
 writing too, another group holds the address, a value does not fit into a ``SharedVIP``.
 """
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from cluster.errors import Cause, Invalid
@@ -24,6 +26,7 @@ from sharedvip.rules import (
     infra_mismatch,
     intended_address_unfit,
     static_address_invalid,
+    static_address_mismatch,
     static_address_taken,
 )
 from sharedvip.wording import quoted, services
@@ -53,6 +56,21 @@ def on_its_way(asked: Asked, lost_to: ClaimRefused | LedgerIsLeaving) -> Denial:
         return _denial("metadata.name", f"another request for Service {quoted(own)} is under way on {vip}", subject=own)
     problem = f"{services(others, one='is', many='are')} being changed right now on {vip}"
     return _denial(SHARING_KEY_FIELD, problem, subject=asked.group.key)
+
+
+def to_inherit(denials: Iterable[Denial]) -> tuple[Denial, ...]:
+    """The same for a Service without an address, which the mutating webhook would have given the group's.
+
+    That was not asked, or could not answer (its ``failurePolicy`` is ``Ignore``), or the group has it since.
+    """
+    return tuple(
+        replace(denial, remedy=f"{denial.remedy}, or {_AGAIN} to inherit it") if _is_to_inherit(denial) else denial
+        for denial in denials
+    )
+
+
+def _is_to_inherit(denial: Denial) -> bool:
+    return denial.rule == static_address_mismatch.ID and denial.remedy.startswith("set ")
 
 
 def taken(asked: Asked, holder: AddressHolder, address: str) -> tuple[Denial, ...]:

@@ -3,6 +3,7 @@
 The network to the API server drops every packet: connections stay open, and nothing comes back.
 """
 
+import json
 import secrets
 import urllib.parse
 from collections.abc import Generator
@@ -28,7 +29,9 @@ AT_ONCE = 3
 
 
 @contextmanager
-def behind_a_network(cluster: LocalCluster, directory: Path) -> Generator[tuple[Webhook, Forwarder]]:
+def behind_a_network(
+    cluster: LocalCluster, directory: Path, setting: str = f"in_flight_limit: {AT_ONCE}"
+) -> Generator[tuple[Webhook, Forwarder]]:
     """A ready process that reaches the API server through a forwarder."""
     port = urllib.parse.urlsplit(cluster.server).port
     assert port is not None
@@ -36,7 +39,7 @@ def behind_a_network(cluster: LocalCluster, directory: Path) -> Generator[tuple[
         kubeconfig = directory / "kubeconfig"
         kubeconfig.write_text(cluster.kubeconfig.read_text().replace(str(port), str(network.address[1])))
         settings = directory / "settings.yaml"
-        settings.write_text(f"in_flight_limit: {AT_ONCE}\n")
+        settings.write_text(f"{setting}\n")
         with started(directory, kubeconfig, f"--config={settings}") as webhook:
             webhook.wait_for("/readyz", 200)
             yield webhook, network
@@ -78,6 +81,22 @@ def test_a_ledger_that_does_not_answer_is_a_503_before_the_caller_gives_up(
 
         network.release()
         assert ask(webhook, connection.namespace)[0] == 200
+
+
+def test_who_has_heard_nothing_for_too_long_is_not_ready(connection: Connection, tmp_path: Path) -> None:
+    """180 s, as it is shipped. It goes on answering, as who decides looks live; and is ready when it hears again."""
+    cluster, namespace = connection.cluster, connection.namespace
+    with behind_a_network(cluster, tmp_path, "staleness_limit_seconds: 5") as (webhook, network):
+        network.hold()
+        webhook.wait_for("/readyz", 503)
+        assert "the API server has said nothing for " in webhook.health("/readyz")[1]
+        assert webhook.health("/livez")[0] == 200
+
+        network.release()
+        assert ask(webhook, namespace, dry_run=False)[0] == 200  # a ledger to hear of
+        manifest = json.dumps(service_object("plain", "80/TCP", key=None, namespace=namespace))
+        cluster.run_kubectl("create", "-f", "-", input=manifest)
+        webhook.wait_for("/readyz", 200)
 
 
 def test_too_many_at_once_are_told_at_once_and_the_others_in_time(connection: Connection, tmp_path: Path) -> None:
