@@ -184,14 +184,29 @@ class AddressLocks:
         return True
 
     async def note_leaver(
-        self, address: str, group: GroupName, leaver: Leaver | None, *, timeout_seconds: float = 5.0
+        self,
+        address: str,
+        group: GroupName,
+        leaver: Leaver | None,
+        *,
+        is_still: Callable[[], Awaitable[bool]],
+        timeout_seconds: float = 5.0,
     ) -> Leaver | None:
-        """Say on the group's lock who is about to leave with the address; None: nobody is. No lock: nobody to tell.
-
-        Returns who was said to be before.
+        """Say on the group's lock, made where there is none, who is about to leave with the address; None: nobody is.
 
         Whoever joins claims first and looks at the lock then; so a leaver that looks at the claims after this, and
-        finds none, is seen by all who come later.
+        finds none, is seen by all who come later. Another's lock is left alone: it lets nobody join.
+
+        Args:
+            address: Which.
+            group: Whose.
+            leaver: To be said.
+            is_still: Asked after each look at the lock, before it is written: False, and nothing is said. So who was
+                to replace an older version takes nothing away that was said of a newer one.
+            timeout_seconds: For each call.
+
+        Returns:
+            Who was said to be before.
 
         Raises:
             ClusterError: The API server refused or could not be asked.
@@ -199,8 +214,16 @@ class AddressLocks:
         said = None if leaver is None else "/".join((*leaver[:-1], f"{leaver.since:%Y-%m-%dT%H:%M:%SZ}"))
         for _ in range(_TRIES):
             found = await self._read(address, timeout_seconds)
+            if found is None and leaver is not None:
+                await self._create(address, group, dry_run=False, timeout_seconds=timeout_seconds)
+                continue
             if found is None or not _is_of(found, group):
                 return None
+            if leaver is not None and _is_leaving(found):
+                await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+                continue
+            if not await is_still():
+                return _leaver(found)
             # Two that leave at once write the same lock; whoever comes second reads what the first has said.
             with contextlib.suppress(NotFound, Conflict):
                 await self._annotate(found, LEAVER_ANNOTATION, said, timeout_seconds)

@@ -10,12 +10,20 @@ The ledger itself tells: the change's claims say which version of the Service it
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from reconciler.ports import Kubernetes
 from sharedvip.ledger import GRACE, Ledger, is_accepted, member_of
-from sharedvip.model import ServiceView
-from sharedvip.parse import shared_values
+from sharedvip.model import ServiceName, ServiceView
+from sharedvip.parse import shared_values, static_address
+
+
+class Differing(NamedTuple):
+    """The only member of a group, stored as something else than the ledger says."""
+
+    stored: ServiceView
+    may_come: bool
+    """Whether what the ledger says may still be stored."""
 
 
 class Awaited:
@@ -30,33 +38,54 @@ class Awaited:
         self._kubernetes: Final = kubernetes
         self._now: Final = now
 
-    async def differing(self, ledger: Ledger) -> ServiceView | None:
+    async def differing(self, ledger: Ledger) -> Differing | None:
         """The only member, read live where the cache shows it as something else than the ledger says.
 
         Raises:
             ClusterError: It could not be read.
         """
         shown = differing(ledger, self._kubernetes.members(ledger.name))
-        live = await self._kubernetes.read_service(shown.name) if shown else None
-        return differing(ledger, [live]) if live else None
+        if shown is None:
+            return None
+        # The time of before the look: what is over by then was over when the Service was read.
+        now = self._now()
+        live = await self._kubernetes.read_service(shown.name)
+        stored = differing(ledger, [live]) if live else None
+        return Differing(stored, any(c.may_be_on_its_way(stored, now=now) for c in ledger.claims)) if stored else None
 
-    def may_come(self, ledger: Ledger, stored: ServiceView) -> bool:
-        """Whether what the ledger says may still be stored, by the only member as it was read after the ledger."""
-        return any(claim.may_be_on_its_way(stored, now=self._now()) for claim in ledger.claims)
-
-    async def as_stored(self, ledger: Ledger) -> tuple[Ledger, float | None]:
+    async def as_stored(self, ledger: Ledger, *, refused: Iterable[ServiceName] = ()) -> tuple[Ledger, float | None]:
         """The ledger with what its members share by now, and when to look again where that may still change.
+
+        Args:
+            ledger: As admission wrote it.
+            refused: Who was judged, and is not taken for a member: for those nothing changes.
 
         Raises:
             ClusterError: The only member could not be read.
         """
-        stored = await self.differing(ledger)
-        if stored is None or not self.may_come(ledger, stored):
+        found = await self.differing(ledger)
+        if found is None or found.stored.name in refused:
             return ledger, None
         latest = max(claim.latest for claim in ledger.claims)
-        # A second more: the grace is over when more than it has passed.
-        seconds = max(1.0, (latest + GRACE - self._now()).total_seconds() + 1)
-        return replace(ledger, shared=shared_values(stored)), seconds
+        # A second more: the grace is over when more than it has passed. Or it was over since it was judged.
+        seconds = max(1.0, (latest + GRACE - self._now()).total_seconds() + 1) if found.may_come else 1.0
+        is_leaving = found.stored.is_deleting and not found.may_come
+        return replace(ledger, shared=shared_values(found.stored)), None if is_leaving else seconds
+
+    async def is_used(self, ledger: Ledger, address: str) -> bool:
+        """Whether the group needs an address, or a member is stored with it, by a look at each, as a cache is late.
+
+        Raises:
+            ClusterError: One of them could not be read.
+        """
+        if address in ledger.addresses_in_use:
+            return True
+        for member in ledger.members:
+            stored = await self._kubernetes.read_service(ServiceName(ledger.name.namespace, member.service))
+            is_in = stored is not None and member_of(stored) == member and stored.group == ledger.name
+            if stored is not None and is_in and static_address(stored) == address:
+                return True
+        return False
 
 
 def differing(ledger: Ledger, services: Iterable[ServiceView]) -> ServiceView | None:

@@ -161,8 +161,7 @@ class LedgerKeeper:
         for address in sorted(held - used):
             # A claim is written before its lock: who holds the lock for a claim shows it in a live read.
             live = await self._kubernetes.read_ledger(group)
-            is_free = live is None or address not in live.addresses_in_use
-            if is_free:
+            if live is None or not await self._awaited.is_used(live, address):
                 await self._unlock(group, address)
                 held.discard(address)
         if not held:
@@ -226,7 +225,7 @@ class LedgerKeeper:
         """Nobody is moved for a change that may never be stored."""
         if settled.ledger is None:
             return settled
-        ledger, seconds = await self._awaited.as_stored(settled.ledger)
+        ledger, seconds = await self._awaited.as_stored(settled.ledger, refused=settled.refused)
         wakes = [one for one in (settled.wake_seconds, seconds) if one is not None]
         return replace(settled, ledger=ledger, wake_seconds=min(wakes, default=None))
 
@@ -271,9 +270,9 @@ class LedgerKeeper:
         found = {s.name: s for s in members if not is_accepted(ledger, s)}
         if ledger is not None and (shown := differing(ledger, found.values())):
             del found[shown.name]
-            live = await self._awaited.differing(ledger)
-            if live and not live.is_deleting and not self._awaited.may_come(ledger, live):
-                found[live.name] = live
+            only = await self._awaited.differing(ledger)
+            if only and not only.stored.is_deleting and not only.may_come:
+                found[only.stored.name] = only.stored
         return [found[name] for name in sorted(found)]
 
     def _judge(

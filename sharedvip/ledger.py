@@ -180,7 +180,9 @@ def grow(ledger: Ledger | None, candidate: ServiceView, *, old: ServiceView | No
     claims = dict(known)
     for listener in before | set(candidate.listeners):
         if listener not in known or listener not in before:
-            claims[listener] = Claim(listener, *member, now, replaces=old.resource_version if old else "")
+            # Who claims for a stored Service, and for no request, leaves what the ledger knows of one on its way.
+            over = old.resource_version if old else known[listener].replaces if listener in known else ""
+            claims[listener] = Claim(listener, *member, now, replaces=over)
     return tuple(sorted(claims.values()))
 
 

@@ -55,6 +55,10 @@ _ENOUGH_SETTLED: Final = 2
 _log = structlog.get_logger()
 
 
+class GroupIsBeingLeft(ClaimRefused):
+    """Its last member has asked to take the address along; it need not be in the ledger, and its wish is no hand's."""
+
+
 class Claiming:
     """Decides requests that may join a group."""
 
@@ -117,11 +121,10 @@ class Claiming:
 
     async def _try(self, asked: Asked, view: View) -> Answer | ClaimRefused | StaleLedger | None:
         """Claim, if nothing speaks against it; an error: the ledger says no; None: look live first."""
-        if view.denials(asked):
+        if view.denials(asked) or (not view.is_live and view.is_outdated(asked)):
             return None
         if not _needs_claim(asked, view):
-            # A cache may be late to show that it was accepted, or that its conflict is over.
-            return Answer() if view.is_live else None
+            return _unclaimed(asked, view)
         if view.is_overtaken(asked):
             return ClaimRefused(())
         try:
@@ -180,7 +183,7 @@ class Claiming:
                 if leaver is None:
                     continue
                 await self._give_back(asked, claimed)
-                return ClaimRefused(leaver)
+                return GroupIsBeingLeft(leaver)
             if holder is not None:
                 await self._give_back(asked, claimed)
                 # What was wrong before stays as it was, and claims nothing.
@@ -336,7 +339,7 @@ def _is_of_nobody(lost_to: ClaimRefused | LedgerIsLeaving, look: Look) -> bool:
     The rules have judged what it says; what it says against nobody is taken back, at the version that was judged.
     """
     ledger = look.view.ledger
-    if ledger is None or not isinstance(lost_to, ClaimRefused) or not lost_to.conflicts:
+    if ledger is None or isinstance(lost_to, LedgerIsLeaving | GroupIsBeingLeft) or not lost_to.conflicts:
         return False
     # Stale members too: theirs was just released in their own name, and needs no force.
     stale = {Member(claim.service, claim.uid) for claim in look.stale}
@@ -354,6 +357,15 @@ def _needs_claim(asked: Asked, view: View) -> bool:
     if asked.old is None or is_accepted(view.ledger, asked.old):
         return True
     return not existing_denials(asked.candidate, old=asked.old, situation=view.situation(asked))
+
+
+def _unclaimed(asked: Asked, view: View) -> Answer | ClaimRefused | None:
+    """What is said to who was never accepted, and keeps what speaks against it."""
+    if not view.is_live:
+        # A cache may be late to show that it was accepted, or that its conflict is over.
+        return None
+    # What speaks against it may be a newcomer's claim, which is about to be given back.
+    return ClaimRefused(()) if view.has_another_on_its_way(asked) else Answer()
 
 
 def _unlocked(asked: Asked, view: View, shared: SharedValues) -> list[str]:

@@ -38,7 +38,7 @@ async def leaving_denials(
     if holder is None and not asked.is_dry_run:
         await require_caller(asked.caller)
         if await world.held.locks.owner(address) is None:
-            # It came past admission, and there is no lock to say it on: it joins first, as the janitor would have it.
+            # It came past admission: where it may, it joins first, so that its lock goes as soon as it has left.
             await join(replace(asked, candidate=asked.old))
         holder = await _announced(
             asked.old, group, address, look=lambda: _holder(asked, group, address, world), to=world
@@ -53,11 +53,17 @@ async def _announced(
 ) -> AddressHolder | None:
     """Who joins claims first and looks at the lock then; so say it on the lock first, and look at the claims then."""
     locks = to.held.locks
-    before = await locks.note_leaver(address, group, Leaver(*member_of(old), old.resource_version, to.now()))
+
+    async def is_still() -> bool:
+        stored = await to.service(old.name)
+        return stored is not None and (stored.uid, stored.resource_version) == (old.uid, old.resource_version)
+
+    leaver = Leaver(*member_of(old), old.resource_version, to.now())
+    before = await locks.note_leaver(address, group, leaver, is_still=is_still)
     holder = await look()
     if holder is not None:
         # Or who asked before, whose update may still be stored.
-        await locks.note_leaver(address, group, before)
+        await locks.note_leaver(address, group, before, is_still=is_still)
     return holder
 
 

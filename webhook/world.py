@@ -39,7 +39,7 @@ from sharedvip.model import (
     Situation,
 )
 from sharedvip.parse import shared_values, static_address
-from sharedvip.turning import change_under_way, is_overtaken, values_to_claim
+from sharedvip.turning import change_under_way, is_outdated, is_overtaken, values_to_claim
 from webhook.caller import waiting
 from webhook.held import HeldAddresses
 
@@ -107,7 +107,18 @@ class View:
 
     def is_overtaken(self, asked: Asked) -> bool:
         """Whether another request for the candidate, on its way, makes its group share something else."""
-        return is_overtaken(self.shared(asked), old=asked.old, under_way=self.change_under_way(asked))
+        return is_overtaken(
+            self.shared(asked), candidate=asked.candidate, old=asked.old, under_way=self.change_under_way(asked)
+        )
+
+    def is_outdated(self, asked: Asked) -> bool:
+        """Whether the ledger knows of a request over another version than the one that this was computed from."""
+        return asked.old is not None and is_outdated(self.ledger, asked.old, now=self.at)
+
+    def has_another_on_its_way(self, asked: Asked) -> bool:
+        """Whether another request, over the same version, may be stored."""
+        claims = self.ledger.claims_of(member_of(asked.candidate)) if self.ledger else ()
+        return any(claim.may_be_on_its_way(asked.old, now=self.at) for claim in claims)
 
     def denials(self, asked: Asked) -> tuple[Denial, ...]:
         """The new violations."""

@@ -33,6 +33,11 @@ async def no() -> bool:
     return False
 
 
+async def yes() -> bool:
+    """Whoever leaves may still do so."""
+    return True
+
+
 FAMILIES = pytest.mark.parametrize("some_address", [some_ipv4, some_ipv6], ids=["IPv4", "IPv6"])
 
 
@@ -251,12 +256,13 @@ def test_who_leaves_with_an_address_is_told_by_its_lock(connection: Connection, 
 
     async def story(api: KubernetesApi) -> None:
         locks = AddressLocks(api)
-        await locks.note_leaver(address, group, leaver)  # no lock: nobody to tell
-        assert await locks.take(address, group, minds_leaver=True) is None
-        await locks.note_leaver(address, group_in(connection.namespace, "two"), leaver)  # not the one that has it
+        assert await locks.take(address, group) is None
+        # Not the one that has it; and one who was overtaken since.
+        await locks.note_leaver(address, group_in(connection.namespace, "two"), leaver, is_still=yes)
+        await locks.note_leaver(address, group, leaver, is_still=no)
         assert await locks.take(address, group, minds_leaver=True) is None
 
-        await locks.note_leaver(address, group, leaver)
+        await locks.note_leaver(address, group, leaver, is_still=yes)
         assert await locks.take(address, group) is None
         with pytest.raises(BeingLeftError) as told:
             await locks.take(address, group, minds_leaver=True)
@@ -277,9 +283,9 @@ def test_many_that_leave_at_once_are_in_nobodys_way(connection: Connection) -> N
 
     async def story(api: KubernetesApi) -> None:
         locks = AddressLocks(api)
-        await locks.take(address, group)
-        before = await asyncio.gather(*(locks.note_leaver(address, group, leaver) for leaver in leavers))
-        last = await locks.note_leaver(address, group, None)
+        # Nobody has the lock: the first of them makes it.
+        before = await asyncio.gather(*(locks.note_leaver(address, group, one, is_still=yes) for one in leavers))
+        last = await locks.note_leaver(address, group, None, is_still=yes)
         assert before.count(None) == 1
         assert {*before, last} == {None, *leavers}
         await locks.release(address, group, is_needed=no)

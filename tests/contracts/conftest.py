@@ -47,10 +47,12 @@ def admin(controller: Site) -> Client:
 
 
 @pytest.fixture(scope="session")
-def tenant(admin: Client) -> Iterator[str]:
+def tenant(admin: Client, controller: Site) -> Iterator[str]:
     """A tenant of the suite's own."""
     made = admin.made("tenant", {"name": unique("sharedvip-contract")})
     yield made["name"]
+    # The session of the beginning has run out, where the other tests took a quarter of an hour.
+    assert admin.login(controller.username, controller.password).status == 200
     assert admin.delete(path_of(made)).status == 204
 
 

@@ -17,9 +17,9 @@ from reconciler.servers import Slice
 from sharedvip.addresses import canonical
 from sharedvip.ledger import Claim, Ledger, Member, Release, group_of, grow, member_of
 from sharedvip.model import AddressHolder, GroupName, ServiceName, ServiceView, SharedValues
-from sharedvip.moving import claimed_values, with_heading
+from sharedvip.moving import with_heading
 from sharedvip.parse import static_address
-from sharedvip.turning import asked_again
+from sharedvip.turning import asked_again, change_under_way, is_overtaken, values_to_claim
 
 
 @dataclass
@@ -62,7 +62,9 @@ class FakeKubernetes:
         ledger = self.ledgers.get(service.group)
         old = self.stored.get(service.name)
         met = group_of(service.group, ledger=ledger, services=self.members(service.group), candidate=service)
-        shared = claimed_values(service, group=met, is_update=old is not None)
+        under_way = change_under_way(ledger, old, now=at)
+        shared = values_to_claim(service, old=old, group=met, under_way=under_way)
+        assert not is_overtaken(shared, candidate=service, old=old, under_way=under_way)
         grown = grow(ledger, service, old=old, now=at)
         headed = with_heading(grown, service, old=old, shared=shared, now=at)
         claims = asked_again(headed, service, old=old, now=at)

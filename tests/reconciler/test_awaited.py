@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.ledger_keeper import CLAIM_AGAIN_SECONDS, LedgerKeeper, Settled
 from sharedvip.ledger import GRACE, Ledger
-from sharedvip.model import GroupName, Policy, ServiceView
+from sharedvip.model import GroupName, Policy, ServiceName, ServiceView
 from tests.builders import GROUP, service
 from tests.reconciler.controller import START
 from tests.reconciler.fake_kubernetes import FakeKubernetes
@@ -199,6 +199,77 @@ def test_a_late_watch_is_not_believed() -> None:
     with late_watch(janitor, *shown):
         janitor.visit()
     assert janitor.ledger.shared.static_address == NEW
+
+
+@pytest.mark.parametrize("vip", ["", OLD])
+def test_what_is_stored_while_it_is_looked_at_is_not_taken_back(vip: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read as it was, stored, and then a pause until the grace is over: the time of before the look counts."""
+    janitor = Janitor()
+    janitor.kubernetes.ledgers[GROUP] = replace(janitor.ledger, vip=vip)
+    janitor.is_asked(MOVED)
+    janitor.now += timedelta(seconds=57)
+    read, stored = janitor.kubernetes.read_service, list[ServiceView]()
+
+    async def slow(name: ServiceName) -> ServiceView | None:
+        found = await read(name)
+        if not stored:
+            stored.append(MOVED)
+            janitor.kubernetes.apply(MOVED)
+            janitor.now += timedelta(seconds=9)
+        return found
+
+    monkeypatch.setattr(janitor.kubernetes, "read_service", slow)
+    janitor.visit()
+    assert janitor.ledger.shared.static_address == NEW
+    assert NEW in janitor.kubernetes.addresses
+
+
+@pytest.mark.parametrize("vip", ["", OLD])
+def test_nobody_is_moved_for_a_change_that_just_died(vip: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two looks of one pass a label was stored: the next pass takes back what the ledger says."""
+    janitor = Janitor()
+    janitor.kubernetes.ledgers[GROUP] = replace(janitor.ledger, vip=vip)
+    janitor.is_asked(MOVED)
+    read, looks = janitor.kubernetes.read_service, list[ServiceName]()
+
+    async def labelled(name: ServiceName) -> ServiceView | None:
+        looks.append(name)
+        if len(looks) == 2:
+            janitor.kubernetes.apply(WEB)
+        return await read(name)
+
+    monkeypatch.setattr(janitor.kubernetes, "read_service", labelled)
+    settled = janitor.visit()
+    assert settled.ledger is not None
+    assert (settled.ledger.shared.static_address, settled.wake_seconds) == (OLD, 1.0)
+    assert OLD in janitor.kubernetes.addresses
+    assert janitor.visit().wake_seconds is None
+    assert janitor.ledger.shared.static_address == OLD
+
+
+@pytest.mark.parametrize("vip", ["", OLD])
+def test_an_address_that_a_member_has_is_not_unlocked_for_a_late_watch(vip: str) -> None:
+    """It shows what the Service had before, and the ledger what it is to have: what it has, a look tells."""
+    janitor = Janitor()
+    janitor.kubernetes.ledgers[GROUP] = replace(janitor.ledger, vip=vip)
+    janitor.is_asked(MOVED)
+
+    with late_watch(janitor, MOVED):
+        janitor.visit()
+    assert OLD in janitor.kubernetes.addresses
+
+
+def test_accepting_by_a_late_watch_forgets_no_update_on_its_way() -> None:
+    """The watch shows a port that the Service has given up: what an update over the newer version claims stays."""
+    janitor = Janitor()
+    janitor.kubernetes.admit(API, at=START - 2 * GRACE)
+    before = service("api", "443/TCP", "53/UDP", "53/TCP", load_balancer_ip=OLD)
+    janitor.is_asked(service("api", "443/TCP", "53/UDP", load_balancer_ip=OLD))
+
+    with late_watch(janitor, WEB, before):
+        janitor.visit()
+    janitor.visit()
+    assert "53/UDP" in {str(claim.listener) for claim in janitor.ledger.claims}
 
 
 def test_who_was_deleted_is_not_accepted_for_a_late_watch() -> None:

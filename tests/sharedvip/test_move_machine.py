@@ -123,7 +123,7 @@ class MoveMachine(RuleBasedStateMachine):
         group = group_of(GROUP, ledger=ledger, services=self.seen, candidate=candidate)
         under_way = change_under_way(ledger, old, now=self.now)
         shared = values_to_claim(candidate, old=old, group=group, under_way=under_way)
-        if is_overtaken(shared, old=old, under_way=under_way):
+        if is_overtaken(shared, candidate=candidate, old=old, under_way=under_way):
             return False
         grown = grow(ledger, candidate, old=old, now=self.now)
         headed = with_heading(grown, candidate, old=old, shared=shared, now=self.now)

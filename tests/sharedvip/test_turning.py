@@ -8,7 +8,7 @@ import pytest
 from sharedvip.ledger import GRACE, Ledger, group_of, grow, member_of
 from sharedvip.model import ServiceView, SharedValues
 from sharedvip.parse import shared_values
-from sharedvip.turning import asked_again, change_under_way, is_overtaken, values_to_claim
+from sharedvip.turning import asked_again, change_under_way, is_outdated, is_overtaken, values_to_claim
 from tests.builders import GROUP, service
 from tests.strategies import START
 
@@ -64,7 +64,7 @@ def wanted(candidate: ServiceView, *, ledger: Ledger, old: ServiceView = OLD) ->
     group = group_of(GROUP, ledger=ledger, services=(old,), candidate=candidate)
     under_way = change_under_way(ledger, old, now=START)
     values = values_to_claim(candidate, old=old, group=group, under_way=under_way)
-    return values, is_overtaken(values, old=old, under_way=under_way)
+    return values, is_overtaken(values, candidate=candidate, old=old, under_way=under_way)
 
 
 @pytest.mark.parametrize(
@@ -112,6 +112,41 @@ def test_what_is_asked_for_again_is_as_of_now() -> None:
 
     assert [(claim.claimed_at, claim.asked_at, claim.replaces) for claim in again] == [(START - 2 * GRACE, later, "9")]
     assert [member_of(OLD)] == [(claim.service, claim.uid) for claim in again]
+
+
+@pytest.mark.parametrize(
+    ("old", "age", "outdated"),
+    [
+        pytest.param(OLD, timedelta(), False, id="over the same version"),
+        pytest.param(replace(OLD, resource_version="6"), timedelta(), True, id="over another"),
+        pytest.param(replace(OLD, resource_version="6"), GRACE * 2, False, id="when the other is over"),
+        pytest.param(replace(OLD, resource_version="6", uid="v"), timedelta(), False, id="of a namesake"),
+    ],
+)
+def test_only_the_service_tells_which_of_two_versions_is_stored(
+    old: ServiceView, age: timedelta, *, outdated: bool
+) -> None:
+    """A create replaces none."""
+    assert is_outdated(admitted(MOVED), old, now=START + age) is outdated
+    assert not is_outdated(replace(admitted(MOVED), claims=grow(None, OLD, old=None, now=START)), old, now=START)
+    assert not is_outdated(None, old, now=START)
+
+
+@pytest.mark.parametrize(
+    "old",
+    [
+        pytest.param(replace(OLD, sharing_key=None), id="shares nothing"),
+        pytest.param(replace(OLD, sharing_key="another"), id="in another group"),
+        pytest.param(replace(OLD, type="ClusterIP"), id="of another type"),
+    ],
+)
+def test_of_two_ways_into_a_group_the_first_stays(old: ServiceView) -> None:
+    """Either may be stored, and the group has one address."""
+    claims = asked_again(grow(None, MOVED, old=old, now=START), MOVED, old=old, now=START)
+    ledger = Ledger(GROUP, shared_values(MOVED), claims)
+
+    assert wanted(MOVED, ledger=ledger, old=old) == (SharedValues(B), False)
+    assert wanted(OLD, ledger=ledger, old=old) == (SharedValues(A), True)
 
 
 def test_an_update_of_ports_alone_leaves_the_others_as_they_were() -> None:

@@ -17,7 +17,7 @@ from cluster.ip_addresses import AddressLocks
 from cluster.services import ServiceCache, read_service
 from cluster.shared_vip_cache import SharedVipCache
 from cluster.shared_vips import SharedVipStore
-from sharedvip.ledger import Ledger, grow, member_of
+from sharedvip.ledger import Claim, Ledger, grow, member_of
 from sharedvip.model import GroupName, Policy, ServiceName, ServiceView
 from sharedvip.parse import shared_values
 from tests.builders import KEY, ServiceFields, service, service_object
@@ -168,6 +168,11 @@ class Scene:
         """Wait until a replica's cache shows that a Service went."""
         cache = self.replicas[by].services
         await self.until(lambda: cache.get(ServiceName(self.namespace, name)) is None)
+
+    def cached_claims(self, *, by: int = 0) -> tuple[Claim, ...]:
+        """What a replica's cache shows of the group's ledger."""
+        ledger = self.replicas[by].ledgers.get(self.group())
+        return ledger.claims if ledger else ()
 
     async def until(self, is_so: Callable[[], bool]) -> None:
         """Wait until something is so."""

@@ -1,6 +1,7 @@
 """Who takes the annotation away, on the real API server: the group's address stays with the group."""
 
 import random
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Unpack
@@ -22,6 +23,7 @@ from webhook.world import Asked
 pytestmark = pytest.mark.e2e
 
 ROUNDS = 40
+IsStill = Callable[[], Awaitable[bool]]
 
 
 def leaving(old: ServiceView, **fields: Unpack[ServiceFields]) -> Asked:
@@ -149,6 +151,39 @@ def test_whoever_joins_waits_for_one_that_came_past_admission_too(connection: Co
     tell(connection, story)
 
 
+def test_whoever_joins_waits_for_one_that_nothing_ever_let_in(connection: Connection) -> None:
+    """It contradicts itself, so it joins no group before it leaves; the lock is made for its leave all the same."""
+
+    async def story(scene: Scene) -> None:
+        address, other = some_address(), some_address()
+        both = {"ako.vmware.com/load-balancer-ip": other}
+        await scene.stored("web", "80/TCP", loadBalancerIP=address)
+        await connection.kubectl_async("annotate", "service", "web", *(f"{n}={v}" for n, v in both.items()))
+        assert messages(await scene.validate(leaving(await scene.live("web")))) == ""
+        assert await scene.claims() == []
+
+        joining = replace(scene.new("api", "443/TCP", load_balancer_ip=address), patience_seconds=0.2)
+        assert "Service 'web' is being changed right now" in messages(await scene.validate(joining))
+
+    tell(connection, story)
+
+
+def test_a_leave_over_an_old_version_takes_the_place_of_no_other(connection: Connection) -> None:
+    """A slow webhook before us had kept it: the API server will not store it, but the one that was asked first."""
+
+    async def story(scene: Scene) -> None:
+        address = some_address()
+        old = await last(scene, "web", address)
+        await connection.kubectl_async("label", "service", "web", "a=b")
+        assert messages(await scene.validate(leaving(await scene.live("web")))) == ""
+        assert messages(await scene.validate(leaving(old))) == ""
+
+        joining = replace(scene.new("api", "443/TCP", load_balancer_ip=address), patience_seconds=0.2)
+        assert "Service 'web' is being changed right now" in messages(await scene.validate(joining))
+
+    tell(connection, story)
+
+
 def test_a_leave_that_was_not_stored_is_over_with_the_next_change(connection: Connection) -> None:
     """It was to replace another version: a newcomer is admitted, and then the address stays with the group."""
 
@@ -206,11 +241,13 @@ def test_a_leave_that_is_refused_forgets_no_other(connection: Connection, monkey
         leaver = await last(scene, "web", address)
         assert messages(await scene.validate(leaving(leaver))) == ""
 
-        async def joined_meanwhile(locks: AddressLocks, at: str, group: GroupName, who: Leaver | None) -> Leaver | None:
+        async def joined_meanwhile(
+            locks: AddressLocks, at: str, group: GroupName, who: Leaver | None, *, is_still: IsStill
+        ) -> Leaver | None:
             if scene.replicas[0].services.get(ServiceName(scene.namespace, "late")) is None:
                 await scene.stored("late", "444/TCP", loadBalancerIP=address)
                 await scene.seen("late")
-            return await note_leaver(locks, at, group, who)
+            return await note_leaver(locks, at, group, who, is_still=is_still)
 
         with monkeypatch.context() as patched:
             patched.setattr(AddressLocks, "note_leaver", joined_meanwhile)

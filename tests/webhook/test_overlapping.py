@@ -13,6 +13,7 @@ from sharedvip.parse import shared_values
 from tests.builders import KEY
 from tests.cluster.connection import Connection
 from tests.webhook.replicas import Scene, messages, now, replica, some_address, tell
+from webhook.world import Asked
 
 pytestmark = pytest.mark.e2e
 
@@ -99,6 +100,69 @@ def test_what_is_asked_for_again_is_claimed_again(connection: Connection) -> Non
         assert first.claimed_at == second.claimed_at == third.claimed_at
         assert first.latest < second.latest < third.latest
         assert first.replaces == second.replaces != third.replaces == old.resource_version
+
+    tell(connection, story)
+
+
+@pytest.mark.parametrize("is_of_addresses", [False, True])
+def test_an_update_over_an_old_version_undoes_no_other(connection: Connection, *, is_of_addresses: bool) -> None:
+    """A slow webhook before us had kept it. The API server will not store it, and may store the one asked first."""
+
+    async def story(scene: Scene) -> None:
+        address = some_address()
+        old = await scene.settled("web", "80/TCP", loadBalancerIP=some_address())
+        await connection.kubectl_async("label", "service", "web", "is=another-version")
+        await scene.until(lambda: scene.replicas[0].ledgers.get(scene.group()) is not None)
+        now = await scene.live("web")
+        if is_of_addresses:
+            first = scene.change(now, "80/TCP", load_balancer_ip=address)
+            late = scene.change(old, "80/TCP", load_balancer_ip=some_address())
+        else:
+            first, late = scene.change(now, "80/TCP", "443/TCP"), scene.change(old, "80/TCP", "443/TCP")
+        assert messages(await scene.validate(first)) == ""
+        claimed = await claims_of(scene)
+        await scene.until(lambda: scene.cached_claims() == claimed)
+
+        answer = await scene.validate(late)
+        assert (messages(answer), answer.claimed) == ("", "")
+        assert await claims_of(scene) == claimed
+        assert not is_of_addresses or await shared_address(scene) == address
+
+    tell(connection, story)
+
+
+def test_two_ways_into_a_group_leave_each_other_alone(connection: Connection) -> None:
+    """A Service that shares nothing yet is to join with one address, or with another: either may be stored."""
+
+    async def story(scene: Scene) -> None:
+        one, other = some_address(), some_address()
+        plain = await scene.stored("web", "80/TCP", key=None)
+        joins, joins_elsewhere = (
+            Asked(replace(plain, sharing_key=KEY, load_balancer_ip=address), plain, patience_seconds=0.2)
+            for address in (one, other)
+        )
+        assert messages(await scene.validate(joins)) == ""
+
+        assert UNDER_WAY in messages(await scene.validate(joins_elsewhere))
+        assert await shared_address(scene) == one
+        assert messages(await scene.validate(joins)) == ""
+
+    tell(connection, story)
+
+
+def test_a_newcomer_s_claim_lets_no_update_in_without_one(connection: Connection) -> None:
+    """It meets a change that is on its way, and is about to be given back; until then both have to wait."""
+
+    async def story(scene: Scene) -> None:
+        new = some_address()
+        old = await scene.settled("web", "80/TCP", loadBalancerIP=some_address())
+        assert messages(await scene.validate(scene.change(old, "80/TCP", load_balancer_ip=new))) == ""
+        other = scene.new("other", "53/UDP", load_balancer_ip=new).candidate
+        claims = grow(None, other, old=None, now=now())
+        await scene.store.claim(scene.group(), member_of(other), shared=shared_values(other), claims=claims)
+
+        more = replace(scene.change(old, "80/TCP", "443/TCP"), patience_seconds=0.2)
+        assert "try again" in messages(await scene.validate(more))
 
     tell(connection, story)
 
