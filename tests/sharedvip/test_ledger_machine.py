@@ -28,6 +28,7 @@ from sharedvip.ledger import (
 )
 from sharedvip.model import Listener, ServiceView, Situation
 from sharedvip.parse import shared_values
+from sharedvip.turning import is_outdated
 from tests.builders import GROUP, service
 from tests.strategies import START
 
@@ -72,6 +73,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger = Ledger(GROUP)
         self.stored: dict[str, ServiceView] = {}
         self.versions: dict[str, int] = {}
+        self.before: dict[str, ServiceView] = {}
+        """Each as it was before its last change, with the version of then."""
         self.seen = Snapshot((), START)
         self.confirmed: frozenset[Claim] = frozenset()
         self.asked: list[Request] = []
@@ -89,6 +92,23 @@ class LedgerMachine(RuleBasedStateMachine):
             return multiple()
         self.asked.append(request)
         return request
+
+    @rule(name=names, ports=few_ports)
+    def ask_over_an_old_version(self, name: str, ports: list[str]) -> None:
+        """It was kept by somebody before us, and is never stored; what it claims is claimed all the same."""
+        old = self.before.get(name)
+        if old is None or name not in self.stored or is_outdated(self.ledger, old, now=self.now):
+            return
+        request = Request(self._candidate(name, ports, address="", old=old), old, self.now, version=-1)
+        if self._is_allowed(request):
+            self._write(request)
+
+    @rule(name=names)
+    def label(self, name: str) -> None:
+        """Another version of the same."""
+        if (view := self._live(name)) is not None:
+            self.before[name] = view
+            self._touch(name)
 
     @rule(target=requests, name=names, ports=few_ports)
     def change_and_change_back(self, name: str, ports: list[str]) -> Request | MultipleResults[Request]:
@@ -131,6 +151,8 @@ class LedgerMachine(RuleBasedStateMachine):
         """
         name = request.candidate.name.name
         if self._may_be_stored(request):
+            if (view := self._live(name)) is not None:
+                self.before[name] = view
             self.stored[name] = request.candidate
             self._touch(name)
 
@@ -155,6 +177,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(name=names)
     def delete(self, name: str) -> None:
         """No webhook is asked."""
+        self.before.pop(name, None)
         if self.stored.pop(name, None) is not None:
             self._touch(name)
 
@@ -189,6 +212,16 @@ class LedgerMachine(RuleBasedStateMachine):
             keep = {*release.keep, *waiting, *(backed & set(self.ledger.claims_of(release.member)))}
             self.confirmed -= waiting
             self.ledger = replace(self.ledger, claims=tuple(sorted({*others, *keep})))
+
+    @rule()
+    def accept(self) -> None:
+        """The janitor takes in who came past admission, by what the watch shows: by a late one, who did not."""
+        for view in self.seen.services:
+            if not self.ledger.claims_of(member_of(view)) or is_accepted(self.ledger, view):
+                continue
+            request = Request(view, None, self.now, version=-1)
+            if self._is_allowed(request):
+                self._write(request)
 
     @rule(name=names)
     def give_away(self, name: str) -> None:

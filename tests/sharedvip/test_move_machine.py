@@ -33,7 +33,7 @@ from sharedvip.ledger import (
 from sharedvip.model import ServiceView, SharedValues, Situation
 from sharedvip.moving import progress, with_heading, without_headings
 from sharedvip.parse import shared_values, static_address
-from sharedvip.turning import asked_again, change_under_way, is_overtaken, values_to_claim
+from sharedvip.turning import asked_again, change_under_way, is_outdated, is_overtaken, values_to_claim
 from tests.builders import GROUP, service
 from tests.strategies import START
 
@@ -68,6 +68,8 @@ class MoveMachine(RuleBasedStateMachine):
         self.owners: dict[str, set[Member]] = {"static": set(), "intended": set()}
         self.stored: dict[str, ServiceView] = {}
         self.versions: dict[str, int] = {}
+        self.before: dict[str, ServiceView] = {}
+        """Each as it was before its last change, with the version of then."""
         self.seen: tuple[ServiceView, ...] = ()
         self.confirmed: frozenset[Claim] = frozenset()
         self.look: tuple[Ledger, tuple[ServiceView, ...], datetime] | None = None
@@ -89,6 +91,23 @@ class MoveMachine(RuleBasedStateMachine):
         request = Request(candidate, old, self._seconds(), self.versions.get(name, 0))
         self.asked.append(request)
         return request
+
+    @rule(name=names, address=addresses, intended=addresses)
+    def ask_over_an_old_version(self, name: str, address: str, intended: str) -> None:
+        """It was kept by somebody before us, and is never stored; what it claims is claimed all the same."""
+        old = self.before.get(name)
+        if old is None or name not in self.stored or is_outdated(self.ledger, old, now=self.now):
+            return
+        candidate = self._candidate(name, address, intended, old)
+        if self._is_allowed(candidate, old, self.ledger):
+            self._claim(candidate, old, self.ledger)
+
+    @rule(name=names)
+    def label(self, name: str) -> None:
+        """Another version of the same."""
+        if (view := self._live(name)) is not None:
+            self.before[name] = view
+            self.versions[name] += 1
 
     @rule(target=requests, name=names, address=st.sampled_from(ADDRESSES))
     def overlap(self, name: str, address: str) -> Request | MultipleResults[Request]:
@@ -128,14 +147,21 @@ class MoveMachine(RuleBasedStateMachine):
         grown = grow(ledger, candidate, old=old, now=self.now)
         headed = with_heading(grown, candidate, old=old, shared=shared, now=self.now)
         claims = asked_again(headed, candidate, old=old, now=self.now)
+        before = self.ledger
         if not self._apply(member_of(candidate), shared, claims):
             return False
         is_less = old is None and not is_accepted(self.ledger, candidate)
         is_new = old is None or not is_accepted(ledger, old)
         if is_less or (is_new and self._meets_a_change(member_of(candidate))):
-            self._leave(member_of(candidate))
+            self._give_back(member_of(candidate), before)
             return False
         return True
+
+    def _give_back(self, member: Member, before: Ledger) -> None:
+        if had := before.claims_of(member):
+            assert self._apply(member, before.shared, had)
+        else:
+            self._leave(member)
 
     def _meets_a_change(self, member: Member) -> bool:
         """Whether others are not stored with what the ledger says: looked at live until two are."""
@@ -186,6 +212,8 @@ class MoveMachine(RuleBasedStateMachine):
         """The API server stores it, if the Service is still the one it was admitted for and the time is not up."""
         name = request.candidate.name.name
         if self._may_be_stored(request):
+            if (view := self._live(name)) is not None:
+                self.before[name] = view
             self.stored[name] = request.candidate
             self.versions[name] = request.version + 1
 
@@ -209,6 +237,7 @@ class MoveMachine(RuleBasedStateMachine):
     @rule(name=names)
     def delete(self, name: str) -> None:
         """No webhook is asked."""
+        self.before.pop(name, None)
         if self.stored.pop(name, None) is not None:
             self.versions[name] = self.versions.get(name, 0) + 1
 
@@ -268,19 +297,19 @@ class MoveMachine(RuleBasedStateMachine):
     @rule()
     def take_back(self) -> None:
         """The janitor, when nothing that was admitted can be on its way any more: what is stored is what is shared."""
-        self.observe()
-        for view in self.seen:
-            may_come = any(
-                claim.may_be_on_its_way(self._live(view.name.name), now=self.now) for claim in self.ledger.claims
-            )
-            if self._is_open() and not may_come:
-                member = member_of(view)
-                assert self._apply(member, shared_values(view), self.ledger.claims_of(member))
+        if self.look is None or self.look[0] != self.ledger:
+            return
+        (ledger, services, looked_at), self.look = self.look, None
+        for view in services:
+            may_come = any(claim.may_be_on_its_way(view, now=looked_at) for claim in ledger.claims)
+            if ledger.members == (member_of(view),) and not is_accepted(ledger, view) and not may_come:
+                assert self._apply(member_of(view), shared_values(view), ledger.claims)
 
     @rule()
     def sweep(self) -> None:
         """The janitor at its best."""
         self.clean()
+        self.look_live()
         self.take_back()
         self.look_live()
         self.end(9)
