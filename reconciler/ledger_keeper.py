@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 
 from reconciler.awaited import Awaited, differing
+from reconciler.held_addresses import HeldAddresses
 from reconciler.mover import CLAIM_AGAIN_SECONDS, Moved, Mover
 from reconciler.ports import ClaimLostError, ClusterError, Kubernetes
 from sharedvip.decide import decide
@@ -74,22 +75,20 @@ class LedgerKeeper:
         self._awaited: Final = Awaited(kubernetes, now=now)
         self._confirmed: dict[GroupName, frozenset[Claim]] = {}
         self._written: dict[GroupName, Ledger] = {}
-        self._addresses: dict[GroupName, set[str]] = {}
+        self._addresses: Final = HeldAddresses()
         self._unlocking: dict[GroupName, set[str]] = {}
         """Whose lock may say that it is leaving, as we ended or failed before it went or was to stay."""
 
     def observe(self, group: GroupName) -> None:
         """Remember which claims the world shows now: call it at every event, as what comes and goes is soon unseen."""
-        ledger = self._current(group)
+        ledger, members = self._current(group), self._kubernetes.members(group)
+        self._addresses.observe(group, ledger, members)
         if ledger is None:
             self._confirmed.pop(group, None)
             return
-        members = self._kubernetes.members(group)
         shown = confirmed_claims(ledger, members)
         before = self._confirmed.get(group, frozenset()).intersection(ledger.claims)
         self._confirmed[group] = before | shown
-        if ledger.addresses:
-            self._addresses.setdefault(group, set()).update(ledger.addresses)
 
     async def refresh(self) -> None:
         """Trust the cache again, remember which addresses groups hold, whoever locked them, and lock what is not.
@@ -101,7 +100,7 @@ class LedgerKeeper:
         self._written.clear()
         locked = set[tuple[str, GroupName]]()
         for address, group, is_leaving in await self._kubernetes.held_addresses():
-            self._addresses.setdefault(group, set()).add(address)
+            self._addresses.add(address, group)
             locked.add((address, group))
             if is_leaving:
                 # Whoever unlocked it ended in between: it goes now, or is the group's again.
@@ -123,7 +122,7 @@ class LedgerKeeper:
 
     def groups_with_addresses(self) -> tuple[GroupName, ...]:
         """The groups that hold an address, sorted."""
-        return tuple(sorted(group for group, held in self._addresses.items() if held))
+        return self._addresses.groups
 
     async def settle(self, group: GroupName) -> Settled:
         """Release what is stale, accept who may join, let the group move when all its members have come.
@@ -157,15 +156,12 @@ class LedgerKeeper:
     async def release_addresses(self, group: GroupName, ledger: Ledger | None) -> None:
         """Unlock the addresses that the group held and does not use any more; call it when Avi let go of them."""
         used = ledger.addresses if ledger else frozenset[str]()
-        held = self._addresses.get(group, set())
-        for address in sorted(held - used):
+        for address in sorted(self._addresses.of(group) - used):
             # A claim is written before its lock: who holds the lock for a claim shows it in a live read.
             live = await self._kubernetes.read_ledger(group)
             if live is None or not await self._awaited.is_used(live, address):
                 await self._unlock(group, address)
-                held.discard(address)
-        if not held:
-            self._addresses.pop(group, None)
+                self._addresses.discard(address, group)
 
     async def _finish_unlocking(self, group: GroupName) -> None:
         """Of a lock that cannot be let go (a hand has taken our label off it) the group must not stand still."""

@@ -1,0 +1,51 @@
+"""Which addresses a group may have locks on, as far as this process has seen; it asks nobody and unlocks none.
+
+A lock outlives its reason on purpose: it goes when Avi has let go of the address, and when somebody looks.
+"""
+
+from collections.abc import Iterable
+
+from sharedvip.ledger import Ledger
+from sharedvip.model import GroupName, ServiceView
+from sharedvip.parse import static_address
+
+
+class HeldAddresses:
+    """The memory of all groups."""
+
+    def __init__(self) -> None:
+        """Remember nothing."""
+        self._held: dict[GroupName, set[str]] = {}
+        self._carried: dict[GroupName, frozenset[str]] = {}
+
+    def observe(self, group: GroupName, ledger: Ledger | None, members: Iterable[ServiceView]) -> None:
+        """What the ledger says; and what a member had that has it no more, in a ledger or not.
+
+        Who leaves with an address is noted on its lock, which admission makes where there is none.
+        """
+        carried, before = frozenset(map(static_address, members)), self._carried.pop(group, frozenset())
+        if carried:
+            self._carried[group] = carried
+        for address in (*(before - carried), *(ledger.addresses if ledger else ())):
+            self.add(address, group)
+
+    def add(self, address: str, group: GroupName) -> None:
+        """It may have a lock on that; "" is none."""
+        if address:
+            self._held.setdefault(group, set()).add(address)
+
+    def discard(self, address: str, group: GroupName) -> None:
+        """It has none."""
+        held = self._held.get(group, set())
+        held.discard(address)
+        if not held:
+            self._held.pop(group, None)
+
+    def of(self, group: GroupName) -> frozenset[str]:
+        """All of one group."""
+        return frozenset(self._held.get(group, ()))
+
+    @property
+    def groups(self) -> tuple[GroupName, ...]:
+        """Those with any, sorted."""
+        return tuple(sorted(self._held))

@@ -1,0 +1,66 @@
+"""Which addresses a group may have locks on: what its ledger said, and what its members had."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from reconciler.held_addresses import HeldAddresses
+from reconciler.ledger_keeper import LedgerKeeper
+from sharedvip.ledger import Ledger
+from sharedvip.model import Policy, ServiceView, SharedValues
+from tests.builders import GROUP, service
+from tests.reconciler.controller import START
+from tests.reconciler.fake_kubernetes import FakeKubernetes
+
+A, B = "10.0.0.1", "10.0.0.2"
+WEB = service("web", "80/TCP", load_balancer_ip=A)
+API = service("api", "443/TCP", load_balancer_ip=B)
+
+
+def test_what_a_member_has_is_its_group_s_matter_once_it_is_gone() -> None:
+    """Until then nobody has to look: of groups in conflict that would be a call for each, again and again."""
+    held = HeldAddresses()
+    held.observe(GROUP, None, [WEB, API])
+    assert held.groups == ()
+
+    held.observe(GROUP, None, [API])
+    assert (held.of(GROUP), held.groups) == ({A}, (GROUP,))
+    held.discard(A, GROUP)
+    assert held.groups == ()
+    held.observe(GROUP, None, [API])
+    assert held.groups == ()
+
+
+def test_what_the_ledger_says_stays_until_it_is_unlocked() -> None:
+    """Both addresses of a move."""
+    held = HeldAddresses()
+    held.observe(GROUP, Ledger(GROUP, SharedValues(A, intended_address=B)), [WEB])
+    held.observe(GROUP, Ledger(GROUP), [])
+
+    assert held.of(GROUP) == {A, B}
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        pytest.param(replace(WEB, sharing_key=None), id="left, with its address"),
+        pytest.param(replace(WEB, load_balancer_ip=""), id="stayed, without it"),
+        pytest.param(None, id="deleted"),
+    ],
+)
+def test_a_lock_that_was_made_for_a_leave_goes_with_it(left: ServiceView | None) -> None:
+    """Of a group in conflict, which is in no ledger: nobody claims anything there, and the lock was made."""
+    kubernetes = FakeKubernetes()
+    kubernetes.apply(WEB, API)
+    keeper = LedgerKeeper(kubernetes, policy=Policy(), now=lambda: START)
+    assert len(asyncio.run(keeper.settle(GROUP)).refused) == 2
+    kubernetes.addresses[A] = GROUP
+
+    if left is None:
+        kubernetes.delete(WEB.name)
+    else:
+        kubernetes.apply(left)
+    settled = asyncio.run(keeper.settle(GROUP))
+    asyncio.run(keeper.release_addresses(GROUP, settled.ledger))
+    assert A not in kubernetes.addresses
