@@ -5,10 +5,9 @@ cluster IPs in the same way (``pkg/registry/core/service/ipallocator``), so an a
 """
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 from urllib.parse import quote
 
 import msgspec
@@ -17,7 +16,7 @@ import structlog
 from cluster.api import MERGE_PATCH, KubernetesApi
 from cluster.errors import AlreadyExists, Conflict, NotFound, Unreachable
 from cluster.metadata import ListMeta, ObjectMeta
-from sharedvip.ledger import may_be_stored, object_name
+from sharedvip.ledger import GRACE, may_be_stored, object_name
 from sharedvip.model import AddressHolder, GroupName, ServiceView
 
 PATH: Final = "/apis/networking.k8s.io/v1/ipaddresses"
@@ -31,10 +30,11 @@ LEAVING_ANNOTATION: Final = "sharedvip.dev/leaving"
 """On a lock that is about to go: who finds it waits until it is gone, or until the annotation is."""
 
 LEAVER_ANNOTATION: Final = "sharedvip.dev/leaver"
-"""On a lock whose group's last member asked to leave and to take the address along: who, as a ``Leaver``."""
+"""On a lock whose group's last member asked to leave and to take the address along: who, each as a ``Leaver``."""
 
 _PAGE_SIZE: Final = 500
 _LOOK_AGAIN_SECONDS: Final = 0.05
+_TIME: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
 _TRIES: Final = 20
 """A second: a lock leaves in some milliseconds, unless the reconciler is stopped in between."""
 _log = structlog.get_logger("cluster.ip_addresses")
@@ -56,20 +56,29 @@ class Leaver(NamedTuple):
     uid: str
     resource_version: str
     since: datetime
-    """UTC, whole seconds."""
+    """UTC, microseconds."""
+    request: str
+    """Tells it from another request for the same: each takes back only what it said itself."""
 
     def may_leave(self, stored: ServiceView | None, *, now: datetime) -> bool:
         """Whether that update may still be stored, by its Service as it is now, read live."""
         return may_be_stored(stored, uid=self.uid, replaces=self.resource_version, since=self.since, now=now)
 
 
+Unlocked = Literal["unlocked", "needed", "not held"]
+"""What became of a lock: it is gone, it stays (or may be another by now), or it was not the group's."""
+IsNeeded = Callable[[tuple[Leaver, ...]], Awaitable[bool]]
+"""Asked live, once a lock says that it is leaving, with who is noted on it."""
+
+
 class BeingLeftError(Exception):
     """The group has the address, and may just be losing it: its last member has asked to take it along."""
 
-    def __init__(self, leaver: Leaver) -> None:
-        """Who that is."""
-        super().__init__(f"Service {leaver.service!r} is about to leave with the address")
-        self.leaver = leaver
+    def __init__(self, leavers: tuple[Leaver, ...]) -> None:
+        """Who that may be."""
+        names = ", ".join(sorted({leaver.service for leaver in leavers}))
+        super().__init__(f"about to leave with the address: {names}")
+        self.leavers = leavers
 
 
 class _ParentRef(msgspec.Struct):
@@ -137,8 +146,8 @@ class AddressLocks:
             if found is not None and not _is_of(found, group):
                 return _holder(found)
             if found is not None and not _is_leaving(found):
-                if minds_leaver and (leaver := _leaver(found)) is not None:
-                    raise BeingLeftError(leaver)
+                if minds_leaver and (leavers := _leavers(found)):
+                    raise BeingLeftError(leavers)
                 return None
             if is_to_write:
                 await asyncio.sleep(_LOOK_AGAIN_SECONDS)
@@ -156,9 +165,9 @@ class AddressLocks:
         return True
 
     async def release(
-        self, address: str, group: GroupName, *, is_needed: Callable[[], Awaitable[bool]], timeout_seconds: float = 5.0
-    ) -> bool:
-        """Unlock an address, if the group holds it and does not need it; whether it did.
+        self, address: str, group: GroupName, *, is_needed: IsNeeded, timeout_seconds: float = 5.0
+    ) -> Unlocked:
+        """Unlock an address, if the group holds it and does not need it.
 
         In two steps, because who claims the address in this very moment finds the lock there and goes on: first the
         lock says that it is leaving (who finds it so waits), then ``is_needed`` looks, live, and only then it goes. A
@@ -167,68 +176,72 @@ class AddressLocks:
         Raises:
             ClusterError: The API server refused or could not be asked.
         """
-        found = await self._read(address, timeout_seconds)
-        if found is None or not _is_of(found, group):
-            return False
-        try:
-            marked = await self._mark(found, "true", timeout_seconds)
-            if await is_needed():
-                await self._mark(marked, None, timeout_seconds)
-                return False
-            version = {"uid": marked.metadata.uid, "resourceVersion": marked.metadata.resource_version}
-            body = msgspec.json.encode({"preconditions": version})
-            await self._api.request("DELETE", _path(address), body=body, timeout_seconds=timeout_seconds)
-        except (NotFound, Conflict):
-            # Somebody was faster, and may have given it to another group by now.
-            return False
-        return True
+        for _ in range(_TRIES):
+            found = await self._read(address, timeout_seconds)
+            if found is None or not _is_of(found, group):
+                return "not held"
+            try:
+                marked = await self._mark(found, "true", timeout_seconds)
+                if await is_needed(_leavers(marked)):
+                    await self._mark(marked, None, timeout_seconds)
+                    return "needed"
+                version = {"uid": marked.metadata.uid, "resourceVersion": marked.metadata.resource_version}
+                body = msgspec.json.encode({"preconditions": version})
+                await self._api.request("DELETE", _path(address), body=body, timeout_seconds=timeout_seconds)
+            except (NotFound, Conflict):
+                # Somebody was faster, and may have given it to another group by now.
+                continue
+            return "unlocked"
+        raise Unreachable(f"IPAddress '{address}' changes all the time")
 
     async def note_leaver(
-        self,
-        address: str,
-        group: GroupName,
-        leaver: Leaver | None,
-        *,
-        is_still: Callable[[], Awaitable[bool]],
-        timeout_seconds: float = 5.0,
-    ) -> Leaver | None:
-        """Say on the group's lock, made where there is none, who is about to leave with the address; None: nobody is.
+        self, address: str, group: GroupName, leaver: Leaver, *, timeout_seconds: float = 5.0
+    ) -> None:
+        """Say on the group's lock, made where there is none, who is about to leave with the address.
 
         Whoever joins claims first and looks at the lock then; so a leaver that looks at the claims after this, and
         finds none, is seen by all who come later. Another's lock is left alone: it lets nobody join.
 
-        Args:
-            address: Which.
-            group: Whose.
-            leaver: To be said.
-            is_still: Asked after each look at the lock, before it is written: False, and nothing is said. So who was
-                to replace an older version takes nothing away that was said of a newer one.
-            timeout_seconds: For each call.
+        Raises:
+            ClusterError: The API server refused or could not be asked.
+        """
+        for _ in range(_TRIES):
+            found = await self._read(address, timeout_seconds)
+            if found is None:
+                await self._create(address, group, dry_run=False, timeout_seconds=timeout_seconds)
+            elif not _is_of(found, group):
+                return
+            elif _is_leaving(found):
+                await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+            elif await self._say(found, (*_leavers(found, since=leaver.since - GRACE), leaver), timeout_seconds):
+                return
+        raise Unreachable(f"IPAddress '{address}' changes all the time")
 
-        Returns:
-            Who was said to be before.
+    async def forget_leaver(
+        self, address: str, group: GroupName, leaver: Leaver, *, timeout_seconds: float = 5.0
+    ) -> None:
+        """Take back what ``note_leaver`` said; what others said there stays.
 
         Raises:
             ClusterError: The API server refused or could not be asked.
         """
-        said = None if leaver is None else "/".join((*leaver[:-1], f"{leaver.since:%Y-%m-%dT%H:%M:%SZ}"))
         for _ in range(_TRIES):
             found = await self._read(address, timeout_seconds)
-            if found is None and leaver is not None:
-                await self._create(address, group, dry_run=False, timeout_seconds=timeout_seconds)
-                continue
             if found is None or not _is_of(found, group):
-                return None
-            if leaver is not None and _is_leaving(found):
-                await asyncio.sleep(_LOOK_AGAIN_SECONDS)
-                continue
-            if not await is_still():
-                return _leaver(found)
-            # Two that leave at once write the same lock; whoever comes second reads what the first has said.
-            with contextlib.suppress(NotFound, Conflict):
-                await self._annotate(found, LEAVER_ANNOTATION, said, timeout_seconds)
-                return _leaver(found)
+                return
+            others = tuple(one for one in _leavers(found) if one != leaver)
+            if await self._say(found, others, timeout_seconds):
+                return
         raise Unreachable(f"IPAddress '{address}' changes all the time")
+
+    async def _say(self, found: _IPAddress, leavers: tuple[Leaver, ...], timeout_seconds: float) -> bool:
+        """False: two have written at once, and the lock is another one by now."""
+        said = " ".join(map(_render_leaver, leavers)) or None
+        try:
+            await self._annotate(found, LEAVER_ANNOTATION, said, timeout_seconds)
+        except (NotFound, Conflict):
+            return False
+        return True
 
     async def _mark(self, found: _IPAddress, leaving: str | None, timeout_seconds: float) -> _IPAddress:
         return await self._annotate(found, LEAVING_ANNOTATION, leaving, timeout_seconds)
@@ -306,14 +319,24 @@ def _is_leaving(found: _IPAddress) -> bool:
     return LEAVING_ANNOTATION in (found.metadata.annotations or {})
 
 
-def _leaver(found: _IPAddress) -> Leaver | None:
-    """None also for what a hand wrote that nobody can read."""
-    said = (found.metadata.annotations or {}).get(LEAVER_ANNOTATION, "").split("/")
+def _leavers(found: _IPAddress, *, since: datetime | None = None) -> tuple[Leaver, ...]:
+    """Without what a hand wrote that nobody can read, and without those of before a time."""
+    said = (found.metadata.annotations or {}).get(LEAVER_ANNOTATION, "").split()
+    read = [one for one in map(_parse_leaver, said) if one is not None]
+    return tuple(one for one in read if since is None or one.since >= since)
+
+
+def _parse_leaver(said: str) -> Leaver | None:
     try:
-        service, uid, version, since = said
-        return Leaver(service, uid, version, datetime.strptime(since, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC))
+        service, uid, version, since, request = said.split("/")
+        return Leaver(service, uid, version, datetime.strptime(since, _TIME).replace(tzinfo=UTC), request)
     except ValueError:
         return None
+
+
+def _render_leaver(leaver: Leaver) -> str:
+    since = leaver.since.astimezone(UTC).strftime(_TIME)
+    return f"{leaver.service}/{leaver.uid}/{leaver.resource_version}/{since}/{leaver.request}"
 
 
 def _is_of(found: _IPAddress, group: GroupName) -> bool:

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from reconciler.ports import Kubernetes
 from sharedvip.ledger import GRACE, Ledger, is_accepted, member_of
 from sharedvip.model import ServiceName, ServiceView
-from sharedvip.parse import shared_values, static_address
+from sharedvip.parse import shared_values
 
 
 class Differing(NamedTuple):
@@ -53,6 +53,26 @@ class Awaited:
         stored = differing(ledger, [live]) if live else None
         return Differing(stored, any(c.may_be_on_its_way(stored, now=now) for c in ledger.claims)) if stored else None
 
+    async def newcomer(self, ledger: Ledger | None, shown: ServiceView) -> ServiceView | None:
+        """Who is to be accepted: as the cache shows it, or, in the ledger already, as it is stored now.
+
+        None: it is as the ledger says, or goes, or an update that was admitted may still be stored over it. What is on
+        its way stands in the ledger (ports, an address, where it turns in a move), and would be overwritten.
+
+        Raises:
+            ClusterError: It could not be read.
+        """
+        mine = ledger.claims_of(member_of(shown)) if ledger else ()
+        if not mine:
+            return shown
+        now = self._now()
+        live = await self._kubernetes.read_service(shown.name)
+        if live is None or live.is_deleting or not live.is_member or (live.group, live.uid) != (shown.group, shown.uid):
+            return None
+        may_turn = any(claim.heading is not None and now - claim.heading.since <= GRACE for claim in mine)
+        may_come = any(claim.may_be_on_its_way(live, now=now) for claim in mine)
+        return None if may_turn or may_come or is_accepted(ledger, live) else live
+
     async def as_stored(self, ledger: Ledger, *, refused: Iterable[ServiceName] = ()) -> tuple[Ledger, float | None]:
         """The ledger with what its members share by now, and when to look again where that may still change.
 
@@ -71,21 +91,6 @@ class Awaited:
         seconds = max(1.0, (latest + GRACE - self._now()).total_seconds() + 1) if found.may_come else 1.0
         is_leaving = found.stored.is_deleting and not found.may_come
         return replace(ledger, shared=shared_values(found.stored)), None if is_leaving else seconds
-
-    async def is_used(self, ledger: Ledger, address: str) -> bool:
-        """Whether the group needs an address, or a member is stored with it, by a look at each, as a cache is late.
-
-        Raises:
-            ClusterError: One of them could not be read.
-        """
-        if address in ledger.addresses_in_use:
-            return True
-        for member in ledger.members:
-            stored = await self._kubernetes.read_service(ServiceName(ledger.name.namespace, member.service))
-            is_in = stored is not None and member_of(stored) == member and stored.group == ledger.name
-            if stored is not None and is_in and static_address(stored) == address:
-                return True
-        return False
 
 
 def differing(ledger: Ledger, services: Iterable[ServiceView]) -> ServiceView | None:

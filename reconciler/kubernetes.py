@@ -17,7 +17,7 @@ from cluster.ako_resources import DetailedServiceCache
 from cluster.api import KubernetesApi
 from cluster.endpoint_slices import EndpointSlice, EndpointSliceCache
 from cluster.events import Events
-from cluster.ip_addresses import AddressLocks
+from cluster.ip_addresses import AddressLocks, IsNeeded, Unlocked
 from cluster.services import ServiceCache, read_service
 from cluster.shared_vip_cache import SharedVipCache
 from cluster.shared_vip_documents import ListenerStatus, SharedVipStatus
@@ -206,14 +206,9 @@ class ClusterKubernetes:
         self._fence()
         return await self._locks.take(address, group)
 
-    async def release_address(self, address: str, group: GroupName) -> bool:
+    async def release_address(self, address: str, group: GroupName, *, is_needed: IsNeeded) -> Unlocked:
         """As ``ports.Kubernetes``."""
         self._fence()
-
-        async def is_needed() -> bool:
-            ledger = await self._store.read(group)
-            return ledger is not None and address in ledger.addresses_in_use
-
         return await self._locks.release(address, group, is_needed=is_needed)
 
     async def held_addresses(self) -> tuple[HeldAddress, ...]:

@@ -13,10 +13,10 @@ from typing import Final
 
 import structlog
 
-from reconciler.awaited import Awaited, differing
-from reconciler.held_addresses import HeldAddresses
+from reconciler.awaited import Awaited
 from reconciler.mover import CLAIM_AGAIN_SECONDS, Moved, Mover
 from reconciler.ports import ClaimLostError, ClusterError, Kubernetes
+from reconciler.unlocking import Unlocking
 from sharedvip.decide import decide
 from sharedvip.holders import address_holders
 from sharedvip.ledger import (
@@ -75,14 +75,12 @@ class LedgerKeeper:
         self._awaited: Final = Awaited(kubernetes, now=now)
         self._confirmed: dict[GroupName, frozenset[Claim]] = {}
         self._written: dict[GroupName, Ledger] = {}
-        self._addresses: Final = HeldAddresses()
-        self._unlocking: dict[GroupName, set[str]] = {}
-        """Whose lock may say that it is leaving, as we ended or failed before it went or was to stay."""
+        self._unlocking: Final = Unlocking(kubernetes, now=now)
 
     def observe(self, group: GroupName) -> None:
         """Remember which claims the world shows now: call it at every event, as what comes and goes is soon unseen."""
         ledger, members = self._current(group), self._kubernetes.members(group)
-        self._addresses.observe(group, ledger, members)
+        self._unlocking.held.observe(group, ledger, members)
         if ledger is None:
             self._confirmed.pop(group, None)
             return
@@ -100,11 +98,11 @@ class LedgerKeeper:
         self._written.clear()
         locked = set[tuple[str, GroupName]]()
         for address, group, is_leaving in await self._kubernetes.held_addresses():
-            self._addresses.add(address, group)
+            self._unlocking.held.add(address, group)
             locked.add((address, group))
             if is_leaving:
                 # Whoever unlocked it ended in between: it goes now, or is the group's again.
-                await self._kubernetes.release_address(address, group)
+                await self._unlocking.unlock(group, address)
         ledgers = filter(None, map(self._kubernetes.ledger, self._kubernetes.groups()))
         claimed = {(address, ledger.name) for ledger in ledgers for address in ledger.addresses}
         for address, group in sorted(claimed - locked):
@@ -122,7 +120,7 @@ class LedgerKeeper:
 
     def groups_with_addresses(self) -> tuple[GroupName, ...]:
         """The groups that hold an address, sorted."""
-        return self._addresses.groups
+        return self._unlocking.held.groups
 
     async def settle(self, group: GroupName) -> Settled:
         """Release what is stale, accept who may join, let the group move when all its members have come.
@@ -139,7 +137,7 @@ class LedgerKeeper:
 
     async def _settle(self, group: GroupName) -> Settled:
         self.observe(group)
-        await self._finish_unlocking(group)
+        await self._unlocking.finish(group)
         ledger = await self._released(group, self._current(group))
         newcomers = await self._newcomers(group, ledger)
         if newcomers and (ledger is None or any(self._judge(group, ledger, newcomers).values())):
@@ -155,34 +153,12 @@ class LedgerKeeper:
 
     async def release_addresses(self, group: GroupName, ledger: Ledger | None) -> None:
         """Unlock the addresses that the group held and does not use any more; call it when Avi let go of them."""
-        used = ledger.addresses if ledger else frozenset[str]()
-        for address in sorted(self._addresses.of(group) - used):
-            # A claim is written before its lock: who holds the lock for a claim shows it in a live read.
-            live = await self._kubernetes.read_ledger(group)
-            if live is None or not await self._awaited.is_used(live, address):
-                await self._unlock(group, address)
-                self._addresses.discard(address, group)
-
-    async def _finish_unlocking(self, group: GroupName) -> None:
-        """Of a lock that cannot be let go (a hand has taken our label off it) the group must not stand still."""
-        for address in sorted(self._unlocking.get(group, ())):
-            try:
-                await self._unlock(group, address)
-            except ClusterError as error:
-                _log.warning(
-                    "address.kept", namespace=group.namespace, key=group.key, address=address, error=str(error)
-                )
-
-    async def _unlock(self, group: GroupName, address: str) -> None:
-        """Or make sure that it stays locked, if it was claimed anew: who finds it leaving waits for either."""
-        self._unlocking.setdefault(group, set()).add(address)
-        if await self._kubernetes.release_address(address, group):
-            _log.info("address.released", namespace=group.namespace, key=group.key, address=address)
-        self._unlocking[group].discard(address)
+        await self._unlocking.release(group, ledger)
 
     def forget(self, group: GroupName) -> None:
         """The group is no more."""
-        for memory in (self._confirmed, self._written, self._unlocking):
+        self._unlocking.forget(group)
+        for memory in (self._confirmed, self._written):
             memory.pop(group, None)
 
     def _current(self, group: GroupName) -> Ledger | None:
@@ -240,17 +216,17 @@ class LedgerKeeper:
     async def _looked_at_live(self, ledger: Ledger, release: Release, confirmed: frozenset[Claim]) -> tuple[Claim, ...]:
         """What the member keeps.
 
-        A claim that only ran out of its grace may have a Service we did not see yet. And a young one of an update was
-        maybe shown by a state from before it, where our watch of Services is late: it stays while it may be stored.
+        A claim that only ran out of its grace may have a Service we did not see yet. And one of an update was maybe
+        shown by a state from before it, where our watch of Services is late: it stays while it may be stored.
         """
         now, leaving = self._now(), set(ledger.claims_of(release.member)) - set(release.keep)
-        young = {claim for claim in leaving if claim.replaces and now - claim.latest <= GRACE}
-        doubtful = (leaving - confirmed) | young
+        updated = {claim for claim in leaving if claim.replaces}
+        doubtful = (leaving - confirmed) | updated
         if not doubtful:
             return release.keep
         service = await self._kubernetes.read_service(ServiceName(ledger.name.namespace, release.member.service))
         backed = confirmed_claims(ledger, () if service is None else (service,))
-        waiting = {claim for claim in young if claim.may_be_on_its_way(service, now=now)}
+        waiting = {claim for claim in updated if claim.may_be_on_its_way(service, now=now)}
         self._confirmed[ledger.name] = self._confirmed.get(ledger.name, frozenset()) - waiting
         return tuple(sorted({*release.keep, *(doubtful & backed), *waiting}))
 
@@ -261,15 +237,11 @@ class LedgerKeeper:
         return self._remember(group, shrunk)
 
     async def _newcomers(self, group: GroupName, ledger: Ledger | None) -> list[ServiceView]:
-        """Sorted by name; an only member as it is stored now, and not while a change of it is on its way."""
+        """Sorted by name; who is in the ledger as it is stored now, and not while a change of it is on its way."""
         members = (s for s in self._kubernetes.members(group) if s.is_member and not s.is_deleting)
-        found = {s.name: s for s in members if not is_accepted(ledger, s)}
-        if ledger is not None and (shown := differing(ledger, found.values())):
-            del found[shown.name]
-            only = await self._awaited.differing(ledger)
-            if only and not only.stored.is_deleting and not only.may_come:
-                found[only.stored.name] = only.stored
-        return [found[name] for name in sorted(found)]
+        found = [s for s in members if not is_accepted(ledger, s)]
+        looked = [await self._awaited.newcomer(ledger, s) for s in found]
+        return sorted((s for s in looked if s is not None), key=lambda s: s.name)
 
     def _judge(
         self, group: GroupName, ledger: Ledger | None, newcomers: Iterable[ServiceView]
@@ -363,10 +335,13 @@ class LedgerKeeper:
                     break
 
     def _wake_seconds(self, group: GroupName, ledger: Ledger | None) -> float | None:
-        """When the oldest claim without a Service runs out of its grace."""
-        waiting = set(ledger.claims if ledger else ()) - self._confirmed.get(group, frozenset())
+        """When the oldest claim without a Service runs out of its grace, or of a Service that is not what it says."""
+        claims = ledger.claims if ledger else ()
+        waiting = set(claims) - self._confirmed.get(group, frozenset())
+        differing = {member_of(s) for s in self._kubernetes.members(group) if not is_accepted(ledger, s)}
         ends = [claim.claimed_at + GRACE for claim in waiting]
-        # A second more: the grace is over when more than it has passed, and claims have whole seconds.
+        ends += [c.latest + GRACE for c in claims if c.replaces and Member(c.service, c.uid) in differing]
+        # A second more: the grace is over when more than it has passed.
         return max(1.0, (min(ends) - self._now()).total_seconds() + 1) if ends else None
 
 

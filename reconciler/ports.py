@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 from cluster.errors import ClusterError
+from cluster.ip_addresses import IsNeeded, Unlocked
 from reconciler.servers import Slice
 from sharedvip.ledger import Claim, Ledger, Member, Release
 from sharedvip.model import AddressHolder, GroupName, Listener, ServiceName, ServiceView, SharedValues
@@ -155,8 +156,8 @@ class Kubernetes(Protocol):
         """Lock an address for the group; None: it is the group's. A holder without names is something else."""
         ...
 
-    async def release_address(self, address: str, group: GroupName) -> bool:
-        """Unlock an address if the group holds it and needs it no more; whether it did."""
+    async def release_address(self, address: str, group: GroupName, *, is_needed: IsNeeded) -> Unlocked:
+        """Unlock an address if the group holds it and needs it no more."""
         ...
 
     async def held_addresses(self) -> tuple[HeldAddress, ...]:

@@ -38,13 +38,13 @@ from sharedvip.ledger import (
 )
 from sharedvip.model import GroupName, ServiceName, ServiceView, SharedValues
 from sharedvip.moving import with_heading
-from sharedvip.parse import intended_address, shared_values, static_address
+from sharedvip.parse import intended_address, static_address
 from sharedvip.turning import asked_again
 from webhook import metrics
 from webhook.answer import Answer, already_exists, denied
 from webhook.caller import require_caller
 from webhook.refusals import on_its_way, taken, unfit
-from webhook.world import Asked, Look, View, World
+from webhook.world import Asked, Look, View, World, asked_addresses
 
 LOOK_AGAIN_SECONDS: Final = 0.1
 """A change between a look and a wait would be missed; so no wait is longer."""
@@ -171,7 +171,7 @@ class Claiming:
         if _is_less(asked, claimed.after) or await self._is_taken_along(asked, view, claimed.after):
             await self._give_back(asked, claimed)
             return ClaimRefused(())
-        for address in _unlocked(asked, view, claimed.shared):
+        for address in addresses_to_lock(asked, view, claimed.shared):
             # With peers that have it, the lock is there: one look, and no second write for an admitted create.
             is_expected = claimed.before is not None and address in claimed.before.addresses
             try:
@@ -179,11 +179,11 @@ class Claiming:
                     address, asked.group, is_expected=is_expected, minds_leaver=True, dry_run=asked.is_dry_run
                 )
             except BeingLeftError as error:
-                leaver = await self._leaver(asked, address, error.leaver)
-                if leaver is None:
+                leaving = [await self._leaver(asked, address, one) for one in error.leavers]
+                if all(conflicts is None for conflicts in leaving):
                     continue
                 await self._give_back(asked, claimed)
-                return GroupIsBeingLeft(leaver)
+                return GroupIsBeingLeft(tuple(conflict for conflicts in leaving for conflict in conflicts or ()))
             if holder is not None:
                 await self._give_back(asked, claimed)
                 # What was wrong before stays as it was, and claims nothing.
@@ -206,10 +206,14 @@ class Claiming:
             return None
         settled = 0
         for member in others:
-            stored = await self._world.stored_member(after.name, member)
-            if stored is not None and not is_settled_in(after, stored):
+            stored = await self._world.stored_member(member, namespace=after.name.namespace)
+            is_in = stored is not None and stored.is_member and stored.group == after.name
+            # Not in the group yet, or no longer, and with the address: it keeps the group from having that.
+            if stored is not None and not is_in and holds_by_itself(stored, after.shared.static_address):
                 return member
-            settled += stored is not None
+            if stored is not None and is_in and not is_settled_in(after, stored):
+                return member
+            settled += is_in
             if settled >= _ENOUGH_SETTLED:
                 break
         return None
@@ -227,11 +231,11 @@ class Claiming:
 
     async def _leaver(self, asked: Asked, address: str, leaver: Leaver) -> tuple[FieldConflict, ...] | None:
         """Who is about to leave with the address, nobody where he has left with it by now; None: he does not."""
-        name = ServiceName(asked.group.namespace, leaver.service)
+        name, now = ServiceName(asked.group.namespace, leaver.service), self._now()
         stored = None if name == asked.candidate.name else await self._world.service(name)
         if stored is None or stored.uid != leaver.uid:
             return None
-        if leaver.may_leave(stored, now=self._now()):
+        if leaver.may_leave(stored, now=now):
             return (FieldConflict("spec", Member(leaver.service, leaver.uid).field_manager),)
         # The next look shows it as soon as the cache does.
         return () if holds_by_itself(stored, address) else None
@@ -365,20 +369,21 @@ def _unclaimed(asked: Asked, view: View) -> Answer | ClaimRefused | None:
         # A cache may be late to show that it was accepted, or that its conflict is over.
         return None
     # What speaks against it may be a newcomer's claim, which is about to be given back.
-    return ClaimRefused(()) if view.has_another_on_its_way(asked) else Answer()
+    return ClaimRefused(()) if view.is_old_only_pending(asked) else Answer()
 
 
-def _unlocked(asked: Asked, view: View, shared: SharedValues) -> list[str]:
+def addresses_to_lock(asked: Asked, view: View, shared: SharedValues) -> list[str]:
     """The addresses of a claim that this request may be the first to need, the static one first."""
     # Who came past admission has no lock yet; for all others it is no business of this request, nor is the group's own
     # for a member that leaves it in a move: that one could be somebody else's by now, and the move the way out.
-    is_known = asked.old is not None and is_accepted(view.ledger, asked.old)
+    # Nor where another request may just be about to give the address back.
+    is_known = asked.old is not None and is_accepted(view.ledger, asked.old) and not view.has_another_on_its_way(asked)
     wanted = (shared.static_address, shared.intended_address)
     group_has = view.ledger.shared.static_address if view.ledger else ""
     if view.ledger and view.change_under_way(asked) == shared:
-        # Its lock is a matter of the request that wants it; this one changes nothing of what is shared.
-        is_mine = shared_values(asked.candidate) == shared
-        wanted = wanted if is_mine else ("", "")
+        # What this one does not ask for is a matter of the request that does.
+        asking = asked_addresses(asked)
+        wanted = tuple(address for address in wanted if address in asking and not _had(asked, address))
     known = {address for address in wanted if is_known and (address == group_has or _had(asked, address))}
     return [address for address in wanted if address and address not in known]
 

@@ -1,10 +1,11 @@
-"""Who leaves a group may not take along the address that its group keeps; it writes no ledger.
+"""Who leaves a group may not take along the address that its group keeps; it claims nothing for who stays.
 
 An ordinary Service with the address of a shared VIP puts every member in the wrong, and each newcomer would be refused
 for it. A Service that never had the annotation is not asked about; this one is. The last one may take it along, and the
 lock says so until that is stored: whoever joins meanwhile waits.
 """
 
+import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -53,17 +54,11 @@ async def _announced(
 ) -> AddressHolder | None:
     """Who joins claims first and looks at the lock then; so say it on the lock first, and look at the claims then."""
     locks = to.held.locks
-
-    async def is_still() -> bool:
-        stored = await to.service(old.name)
-        return stored is not None and (stored.uid, stored.resource_version) == (old.uid, old.resource_version)
-
-    leaver = Leaver(*member_of(old), old.resource_version, to.now())
-    before = await locks.note_leaver(address, group, leaver, is_still=is_still)
+    leaver = Leaver(*member_of(old), old.resource_version, to.now(), request=secrets.token_hex(4))
+    await locks.note_leaver(address, group, leaver)
     holder = await look()
     if holder is not None:
-        # Or who asked before, whose update may still be stored.
-        await locks.note_leaver(address, group, before, is_still=is_still)
+        await locks.forget_leaver(address, group, leaver)
     return holder
 
 

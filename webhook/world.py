@@ -15,7 +15,7 @@ from cluster.api import KubernetesApi
 from cluster.services import ServiceCache, read_service
 from cluster.shared_vip_cache import SharedVipCache
 from cluster.shared_vips import SharedVipStore
-from sharedvip.decide import decide, new_denials
+from sharedvip.decide import decide, existing_denials, new_denials
 from sharedvip.holders import address_holders
 from sharedvip.ledger import (
     GRACE,
@@ -126,15 +126,22 @@ class View:
 
     def is_only_pending(self, asked: Asked) -> bool:
         """Whether nothing stands in the way but what is on its way itself."""
+        return not new_denials(asked.candidate, old=asked.old, situation=self._settled(asked))
+
+    def is_old_only_pending(self, asked: Asked) -> bool:
+        """Likewise of what an update leaves as it was."""
+        return not existing_denials(asked.candidate, old=asked.old, situation=self._settled(asked))
+
+    def _settled(self, asked: Asked) -> Situation:
+        """Without what is on its way itself."""
         situation = self.situation(asked)
         stored = tuple(peer for peer in situation.group.peers if not peer.is_pending)
-        settled = replace(
+        return replace(
             situation,
             group=replace(situation.group, peers=stored),
             address_holders=tuple(holder for holder in situation.address_holders if not holder.is_pending),
             intended_holders=tuple(holder for holder in situation.intended_holders if not holder.is_pending),
         )
-        return not new_denials(asked.candidate, old=asked.old, situation=settled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,11 +239,10 @@ class World:
         """One Service, live."""
         return await read_service(self._api, name)
 
-    async def stored_member(self, group: GroupName, member: Member) -> ServiceView | None:
-        """A member of a group as it is stored, live; None where it is not, or not in the group."""
-        stored = await self.service(ServiceName(group.namespace, member.service))
-        is_it = stored is not None and member_of(stored) == member and stored.group == group and stored.is_member
-        return stored if is_it else None
+    async def stored_member(self, member: Member, *, namespace: str) -> ServiceView | None:
+        """A member as it is stored, live, in its group or not; None where it is not."""
+        stored = await self.service(ServiceName(namespace, member.service))
+        return stored if stored is not None and member_of(stored) == member else None
 
     async def ledger(self, group: GroupName) -> Ledger | None:
         """The group's ledger, live."""

@@ -11,6 +11,7 @@ import pytest
 from cluster.api import KubernetesApi
 from cluster.errors import Invalid, Unreachable
 from cluster.ip_addresses import AddressLocks, BeingLeftError, HeldAddress, Leaver
+from sharedvip.ledger import GRACE
 from sharedvip.model import AddressHolder
 from tests.cluster.connection import Connection
 from tests.cluster.ledgers import group_in
@@ -28,14 +29,10 @@ def some_ipv6() -> str:
     return str(IPv6Address("2001:db8::") + secrets.randbelow(2**64))
 
 
-async def no() -> bool:
+async def no(leavers: tuple[Leaver, ...]) -> bool:
     """Nobody needs the lock."""
+    del leavers
     return False
-
-
-async def yes() -> bool:
-    """Whoever leaves may still do so."""
-    return True
 
 
 FAMILIES = pytest.mark.parametrize("some_address", [some_ipv4, some_ipv6], ids=["IPv4", "IPv6"])
@@ -153,7 +150,7 @@ def test_releasing_what_nobody_holds_is_nothing(connection: Connection) -> None:
     """A release may come twice."""
 
     async def story(api: KubernetesApi) -> None:
-        assert not await AddressLocks(api).release(some_ipv6(), group_in(connection.namespace), is_needed=no)
+        assert await AddressLocks(api).release(some_ipv6(), group_in(connection.namespace), is_needed=no) == "not held"
 
     connection.tell(story)
 
@@ -187,15 +184,15 @@ def test_a_lock_that_is_needed_again_stays(connection: Connection) -> None:
     """Somebody claims the address while its lock is being released: the live look sees it, and nothing happened."""
     address, group = some_ipv4(), group_in(connection.namespace)
 
-    async def yes() -> bool:
-        return True
+    async def yes(leavers: tuple[Leaver, ...]) -> bool:
+        return not leavers
 
     async def story(api: KubernetesApi) -> None:
         locks = AddressLocks(api)
         await locks.take(address, group)
-        assert not await locks.release(address, group, is_needed=yes)
+        assert await locks.release(address, group, is_needed=yes) == "needed"
         assert await locks.take(address, group) is None
-        assert await locks.release(address, group, is_needed=no)
+        assert await locks.release(address, group, is_needed=no) == "unlocked"
 
     connection.tell(story)
 
@@ -209,13 +206,14 @@ def test_who_finds_a_lock_leaving_waits_and_locks_anew(connection: Connection) -
         await locks.take(address, group)
         waiting: list[asyncio.Task[AddressHolder | None]] = []
 
-        async def take_meanwhile() -> bool:
+        async def take_meanwhile(leavers: tuple[Leaver, ...]) -> bool:
+            assert leavers == ()
             waiting.append(asyncio.create_task(locks.take(address, group)))
             done, _ = await asyncio.wait(waiting, timeout=0.2)
             assert not done, "a lock that is leaving was taken for one's own"
             return False
 
-        assert await locks.release(address, group, is_needed=take_meanwhile)
+        assert await locks.release(address, group, is_needed=take_meanwhile) == "unlocked"
         assert await waiting[0] is None
         assert await locks.take(address, other) == AddressHolder(connection.namespace, key="one")
         await locks.release(address, group, is_needed=no)
@@ -235,7 +233,7 @@ def test_a_lock_that_never_leaves_is_no_answer(connection: Connection) -> None:
         )
         with pytest.raises(Unreachable):
             await locks.take(address, group)
-        assert await locks.release(address, group, is_needed=no)
+        assert await locks.release(address, group, is_needed=no) == "unlocked"
 
     connection.tell(story)
 
@@ -244,29 +242,27 @@ def test_a_lock_that_never_leaves_is_no_answer(connection: Connection) -> None:
     "annotation",
     [
         pytest.param("sharedvip.dev/leaver=rubbish", id="too little"),
-        pytest.param("sharedvip.dev/leaver=web/1/2/soon", id="no time"),
-        pytest.param("sharedvip.dev/leaver=a/b/c/d/e/f", id="too much"),
+        pytest.param("sharedvip.dev/leaver=web/1/2/soon/x", id="no time"),
+        pytest.param("sharedvip.dev/leaver=a/b/c/d/e/f g/", id="too much"),
         pytest.param("sharedvip.dev/leaver-", id="taken off"),
     ],
 )
 def test_who_leaves_with_an_address_is_told_by_its_lock(connection: Connection, annotation: str) -> None:
     """To who minds it, until it is taken back; what a hand wrote that nobody can read is nobody."""
     address, group = some_ipv4(), group_in(connection.namespace, "one")
-    leaver = Leaver("web", "1", "2", datetime(2026, 1, 1, tzinfo=UTC))
+    leaver = Leaver("web", "1", "2", datetime(2026, 1, 1, tzinfo=UTC), "first")
 
     async def story(api: KubernetesApi) -> None:
         locks = AddressLocks(api)
         assert await locks.take(address, group) is None
-        # Not the one that has it; and one who was overtaken since.
-        await locks.note_leaver(address, group_in(connection.namespace, "two"), leaver, is_still=yes)
-        await locks.note_leaver(address, group, leaver, is_still=no)
+        await locks.note_leaver(address, group_in(connection.namespace, "two"), leaver)  # not the one that has it
         assert await locks.take(address, group, minds_leaver=True) is None
 
-        await locks.note_leaver(address, group, leaver, is_still=yes)
+        await locks.note_leaver(address, group, leaver)
         assert await locks.take(address, group) is None
         with pytest.raises(BeingLeftError) as told:
             await locks.take(address, group, minds_leaver=True)
-        assert told.value.leaver == leaver
+        assert told.value.leavers == (leaver,)
         await asyncio.to_thread(
             connection.cluster.run_kubectl, "annotate", "ipaddress", address, annotation, "--overwrite"
         )
@@ -276,18 +272,48 @@ def test_who_leaves_with_an_address_is_told_by_its_lock(connection: Connection, 
     connection.tell(story)
 
 
-def test_many_that_leave_at_once_are_in_nobodys_way(connection: Connection) -> None:
-    """All write the one lock; the last word stays."""
+def test_each_leaver_takes_back_what_it_said_itself(connection: Connection) -> None:
+    """Also of two requests for the same; nobody has the lock, so the first of them makes it. The old ones go."""
     address, group = some_ipv4(), group_in(connection.namespace)
-    leavers = [Leaver(f"web-{n}", "1", "2", datetime(2026, 1, 1, tzinfo=UTC)) for n in range(8)]
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    leavers = [Leaver("web", "1", "2", now, f"{n}") for n in range(8)]
+    old = Leaver("web", "1", "1", now - 2 * GRACE, "old")
 
     async def story(api: KubernetesApi) -> None:
         locks = AddressLocks(api)
-        # Nobody has the lock: the first of them makes it.
-        before = await asyncio.gather(*(locks.note_leaver(address, group, one, is_still=yes) for one in leavers))
-        last = await locks.note_leaver(address, group, None, is_still=yes)
-        assert before.count(None) == 1
-        assert {*before, last} == {None, *leavers}
+        await locks.note_leaver(address, group, old)
+        await asyncio.gather(*(locks.note_leaver(address, group, one) for one in leavers))
+        with pytest.raises(BeingLeftError) as told:
+            await locks.take(address, group, minds_leaver=True)
+        assert sorted(told.value.leavers) == leavers
+
+        await asyncio.gather(*(locks.forget_leaver(address, group, one) for one in leavers[1:]))
+        with pytest.raises(BeingLeftError) as told:
+            await locks.take(address, group, minds_leaver=True)
+        assert told.value.leavers == (leavers[0],)
+        await locks.forget_leaver(address, group, leavers[0])
+        assert await locks.take(address, group, minds_leaver=True) is None
+        await locks.release(address, group, is_needed=no)
+        await locks.forget_leaver(address, group, leavers[0])
+
+    connection.tell(story)
+
+
+def test_who_unlocks_is_told_who_leaves(connection: Connection) -> None:
+    """Its lock must not go while the leave may be stored: a new one would not say it."""
+    address, group = some_ipv4(), group_in(connection.namespace)
+    leaver = Leaver("web", "1", "2", datetime(2026, 1, 1, tzinfo=UTC), "first")
+    told = list[Leaver]()
+
+    async def is_needed(leavers: tuple[Leaver, ...]) -> bool:
+        told.extend(leavers)
+        return True
+
+    async def story(api: KubernetesApi) -> None:
+        locks = AddressLocks(api)
+        await locks.note_leaver(address, group, leaver)
+        assert await locks.release(address, group, is_needed=is_needed) == "needed"
+        assert told == [leaver]
         await locks.release(address, group, is_needed=no)
 
     connection.tell(story)

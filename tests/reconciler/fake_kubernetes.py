@@ -12,6 +12,7 @@ from itertools import count
 from typing import Literal
 
 from cluster.errors import ClusterError
+from cluster.ip_addresses import IsNeeded, Leaver, Unlocked
 from reconciler.ports import ClaimLostError, GroupReport, HeldAddress, Verdict
 from reconciler.servers import Slice
 from sharedvip.addresses import canonical
@@ -32,6 +33,8 @@ class FakeKubernetes:
     addresses: dict[str, GroupName] = field(default_factory=dict[str, GroupName])
     leaving: set[str] = field(default_factory=set[str])
     """Addresses that somebody began to unlock, and did not."""
+    noted: dict[str, tuple[Leaver, ...]] = field(default_factory=dict[str, tuple[Leaver, ...]])
+    """Who is noted on the locks of addresses."""
     verdicts: dict[ServiceName, Verdict] = field(default_factory=dict[ServiceName, Verdict])
     reports: dict[GroupName, GroupReport] = field(default_factory=dict[GroupName, GroupReport])
     events: list[tuple[str, str, str]] = field(default_factory=list[tuple[str, str, str]])
@@ -190,14 +193,16 @@ class FakeKubernetes:
         holder = self.addresses.setdefault(address, group)
         return None if holder == group else AddressHolder(holder.namespace, key=holder.key)
 
-    async def release_address(self, address: str, group: GroupName) -> bool:
+    async def release_address(self, address: str, group: GroupName, *, is_needed: IsNeeded) -> Unlocked:
         """As ``Kubernetes``."""
-        ledger, is_held = self.ledgers.get(group), self.addresses.get(address) == group
+        if self.addresses.get(address) != group:
+            return "not held"
+        needed = await is_needed(self.noted.get(address, ()))
         self.leaving.discard(address)
-        if not is_held or (ledger is not None and address in ledger.addresses_in_use):
-            return False
+        if needed:
+            return "needed"
         del self.addresses[address]
-        return True
+        return "unlocked"
 
     async def held_addresses(self) -> tuple[HeldAddress, ...]:
         """As ``Kubernetes``."""

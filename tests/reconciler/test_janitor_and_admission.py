@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from cluster.errors import ClusterError
+from cluster.ip_addresses import IsNeeded, Unlocked
 from reconciler.ledger_keeper import LedgerKeeper
 from sharedvip.ledger import Claim, Ledger, Member
 from sharedvip.model import GroupName, Policy, ServiceView, SharedValues
@@ -74,13 +75,13 @@ class Busy(FakeKubernetes):
         if member.service == self.after_leave_of:
             self.happens()
 
-    async def release_address(self, address: str, group: GroupName) -> bool:
+    async def release_address(self, address: str, group: GroupName, *, is_needed: IsNeeded) -> Unlocked:
         """Says that it is leaving, and gets no further, once."""
         if address == self.after_marking or self.is_locked_for_good:
             self.after_marking = ""
             self.leaving.add(address)
             raise ClusterError("the API server was away")
-        return await super().release_address(address, group)
+        return await super().release_address(address, group, is_needed=is_needed)
 
 
 def keeper(kubernetes: Busy) -> LedgerKeeper:
@@ -175,6 +176,9 @@ def test_an_address_that_is_in_use_again_is_not_forgotten() -> None:
     asyncio.run(janitor.release_addresses(GROUP, None))
     assert kubernetes.addresses == {ADDRESS: GROUP}
     kubernetes.ledgers[GROUP] = replace(in_use, claims=(), shared=SharedValues())
+    asyncio.run(janitor.release_addresses(GROUP, None))
+    assert kubernetes.addresses == {ADDRESS: GROUP}, "a Service is stored with it"
+    kubernetes.delete(web.name)
     asyncio.run(janitor.release_addresses(GROUP, None))
     assert kubernetes.addresses == {}
 

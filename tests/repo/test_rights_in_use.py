@@ -13,7 +13,7 @@ import pytest
 from cluster.api import KubernetesApi
 from cluster.endpoint_slices import EndpointSliceCache
 from cluster.events import Events
-from cluster.ip_addresses import AddressLocks
+from cluster.ip_addresses import AddressLocks, Leaver
 from cluster.lease import Lease
 from cluster.service_status import publish, withdraw
 from cluster.services import ServiceCache, read_service
@@ -62,8 +62,9 @@ class Member(NamedTuple):
         assert await locks.take(self.service.load_balancer_ip, self.group) is None
 
 
-async def not_needed() -> bool:
+async def not_needed(leavers: tuple[Leaver, ...]) -> bool:
     """Nobody claims the address any more."""
+    del leavers
     return False
 
 

@@ -167,6 +167,41 @@ def test_a_newcomer_s_claim_lets_no_update_in_without_one(connection: Connection
     tell(connection, story)
 
 
+def test_a_newcomer_s_claim_lets_no_update_in_without_one_when_the_change_is_dead_too(connection: Connection) -> None:
+    """A label came in between: the ledger still says the new address, and the newcomer's claim with it."""
+
+    async def story(scene: Scene) -> None:
+        new = some_address()
+        old = await scene.settled("web", "80/TCP", loadBalancerIP=some_address())
+        assert messages(await scene.validate(scene.change(old, "80/TCP", load_balancer_ip=new))) == ""
+        other = scene.new("other", "53/UDP", load_balancer_ip=new).candidate
+        claims = grow(None, other, old=None, now=now())
+        await scene.store.claim(scene.group(), member_of(other), shared=shared_values(other), claims=claims)
+        await connection.kubectl_async("label", "service", "web", "is=another-version")
+
+        more = replace(scene.change(await scene.live("web"), "80/TCP", "443/TCP"), patience_seconds=0.2)
+        assert "try again" in messages(await scene.validate(more))
+
+    tell(connection, story)
+
+
+def test_who_joins_beside_one_that_is_to_bring_the_address_waits(connection: Connection) -> None:
+    """That one is an ordinary Service with it until its own update is stored; no cache shows it yet."""
+
+    async def story(scene: Scene) -> None:
+        late, in_time, address = 0, 1, some_address()
+        scene.replicas[late].freeze()
+        plain = await scene.stored("web", "80/TCP", key=None, loadBalancerIP=address)
+        await scene.seen("web", by=in_time)
+        brings = Asked(replace(plain, sharing_key=KEY), plain)
+        assert messages(await scene.validate(brings, by=in_time)) == ""
+
+        joining = replace(scene.new("api", "443/TCP", load_balancer_ip=address), patience_seconds=0.2)
+        assert "Service 'web' is being changed right now" in messages(await scene.validate(joining, by=late))
+
+    tell(connection, story, replicas=2)
+
+
 async def claims_of(scene: Scene) -> tuple[Claim, ...]:
     """As they are stored."""
     ledger = await scene.ledger()
