@@ -66,7 +66,7 @@ class Leaver(NamedTuple):
 
 
 Unlocked = Literal["unlocked", "needed", "not held"]
-"""What became of a lock: it is gone, it stays (or may be another by now), or it was not the group's."""
+"""What became of a lock: it is gone, it stays, or it was not the group's."""
 IsNeeded = Callable[[tuple[Leaver, ...]], Awaitable[bool]]
 """Asked live, once a lock says that it is leaving, with who is noted on it."""
 

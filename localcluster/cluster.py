@@ -54,6 +54,8 @@ COMMANDS: Final = {
 }
 # About 5 s on two idle cores; ten times that for a machine that compiles meanwhile.
 START_DEADLINE_SECONDS: Final = 60.0
+_SERVICE_ACCOUNT_SECONDS: Final = 120.0
+"""The controller manager's watches come back after a restart of the API server with pauses of 30 s and more."""
 START_ATTEMPTS: Final = 3
 # etcd waits 7 s for streams that an API server which lost it opens again and again; a SIGKILL then loses nothing.
 RESTART_PATIENCE_SECONDS: Final = 3.0
@@ -319,7 +321,11 @@ class _Running:
     def wait_for_service_account(self, namespace: str) -> None:
         """Return when pods may be created in the namespace."""
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/default"
-        self._wait(lambda: self._admin.get(path).code == 200, what=f"namespace {namespace} has its service account")  # noqa: PLR2004 - HTTP's OK
+        self._wait(
+            lambda: self._admin.get(path).code == 200,  # noqa: PLR2004 - HTTP's OK
+            what=f"namespace {namespace} has its service account",
+            deadline_seconds=_SERVICE_ACCOUNT_SECONDS,
+        )
 
     def _write_credentials(self) -> None:
         """Certificates, and for each user a token with its kubeconfig."""
@@ -356,9 +362,11 @@ class _Running:
         if answer.code != 201:  # noqa: PLR2004 - HTTP's Created
             raise NotReady(f"the API server did not create a Node: {answer.text}")
 
-    def _wait(self, condition: Callable[[], bool], *, what: str) -> None:
+    def _wait(
+        self, condition: Callable[[], bool], *, what: str, deadline_seconds: float = START_DEADLINE_SECONDS
+    ) -> None:
         try:
-            wait_until(condition, what=what, deadline_seconds=START_DEADLINE_SECONDS, meanwhile=self.children.check)
+            wait_until(condition, what=what, deadline_seconds=deadline_seconds, meanwhile=self.children.check)
         except DeadlinePassed as late:
             tails = [f"--- {name}\n{self.children.log_tail(name)}" for name in self.children.pids]
             raise NotReady("\n".join([str(late), *tails])) from late

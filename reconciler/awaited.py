@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from reconciler.ports import Kubernetes
-from sharedvip.ledger import GRACE, Ledger, is_accepted, member_of
+from sharedvip.ledger import GRACE, Ledger, Member, is_accepted, member_of
 from sharedvip.model import ServiceName, ServiceView
 from sharedvip.parse import shared_values
 
@@ -51,7 +51,7 @@ class Awaited:
         now = self._now()
         live = await self._kubernetes.read_service(shown.name)
         stored = differing(ledger, [live]) if live else None
-        return Differing(stored, any(c.may_be_on_its_way(stored, now=now) for c in ledger.claims)) if stored else None
+        return Differing(stored, _may_come(ledger, stored, now=now)) if stored else None
 
     async def newcomer(self, ledger: Ledger | None, shown: ServiceView) -> ServiceView | None:
         """Who is to be accepted: as the cache shows it, or, in the ledger already, as it is stored now.
@@ -69,9 +69,8 @@ class Awaited:
         live = await self._kubernetes.read_service(shown.name)
         if live is None or live.is_deleting or not live.is_member or (live.group, live.uid) != (shown.group, shown.uid):
             return None
-        may_turn = any(claim.heading is not None and now - claim.heading.since <= GRACE for claim in mine)
-        may_come = any(claim.may_be_on_its_way(live, now=now) for claim in mine)
-        return None if may_turn or may_come or is_accepted(ledger, live) else live
+        is_open = ledger is not None and _may_come(ledger, live, now=now)
+        return None if is_open or is_accepted(ledger, live) else live
 
     async def as_stored(self, ledger: Ledger, *, refused: Iterable[ServiceName] = ()) -> tuple[Ledger, float | None]:
         """The ledger with what its members share by now, and when to look again where that may still change.
@@ -86,11 +85,25 @@ class Awaited:
         found = await self.differing(ledger)
         if found is None or found.stored.name in refused:
             return ledger, None
-        latest = max(claim.latest for claim in ledger.claims)
+        end = open_until(ledger, member_of(found.stored))
         # A second more: the grace is over when more than it has passed. Or it was over since it was judged.
-        seconds = max(1.0, (latest + GRACE - self._now()).total_seconds() + 1) if found.may_come else 1.0
+        seconds = max(1.0, (end - self._now()).total_seconds() + 1) if found.may_come else 1.0
         is_leaving = found.stored.is_deleting and not found.may_come
         return replace(ledger, shared=shared_values(found.stored)), None if is_leaving else seconds
+
+
+def open_until(ledger: Ledger, member: Member) -> datetime:
+    """When nothing can be on its way any more that a member's claims tell of."""
+    claims = ledger.claims_of(member)
+    asked = [claim.latest for claim in claims] + [claim.heading.since for claim in claims if claim.heading]
+    return max(asked) + GRACE
+
+
+def _may_come(ledger: Ledger, stored: ServiceView, *, now: datetime) -> bool:
+    """Whether an update may still be stored that stands in the ledger: by its version, or as it turns in a move."""
+    claims = ledger.claims_of(member_of(stored))
+    may_turn = any(claim.heading is not None and now - claim.heading.since <= GRACE for claim in claims)
+    return may_turn or any(claim.may_be_on_its_way(stored, now=now) for claim in claims)
 
 
 def differing(ledger: Ledger, services: Iterable[ServiceView]) -> ServiceView | None:

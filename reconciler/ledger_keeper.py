@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from reconciler.awaited import Awaited
+from reconciler.awaited import Awaited, open_until
 from reconciler.mover import CLAIM_AGAIN_SECONDS, Moved, Mover
 from reconciler.ports import ClaimLostError, ClusterError, Kubernetes
 from reconciler.unlocking import Unlocking
@@ -101,8 +101,7 @@ class LedgerKeeper:
             self._unlocking.held.add(address, group)
             locked.add((address, group))
             if is_leaving:
-                # Whoever unlocked it ended in between: it goes now, or is the group's again.
-                await self._unlocking.unlock(group, address)
+                self._unlocking.found_begun(group, address)
         ledgers = filter(None, map(self._kubernetes.ledger, self._kubernetes.groups()))
         claimed = {(address, ledger.name) for ledger in ledgers for address in ledger.addresses}
         for address, group in sorted(claimed - locked):
@@ -335,12 +334,12 @@ class LedgerKeeper:
                     break
 
     def _wake_seconds(self, group: GroupName, ledger: Ledger | None) -> float | None:
-        """When the oldest claim without a Service runs out of its grace, or of a Service that is not what it says."""
-        claims = ledger.claims if ledger else ()
-        waiting = set(claims) - self._confirmed.get(group, frozenset())
-        differing = {member_of(s) for s in self._kubernetes.members(group) if not is_accepted(ledger, s)}
-        ends = [claim.claimed_at + GRACE for claim in waiting]
-        ends += [c.latest + GRACE for c in claims if c.replaces and Member(c.service, c.uid) in differing]
+        """When the oldest claim without a Service runs out of its grace, or what may be on its way to another."""
+        now, claims = self._now(), ledger.claims if ledger else ()
+        ends = [claim.claimed_at + GRACE for claim in set(claims) - self._confirmed.get(group, frozenset())]
+        members = (s for s in self._kubernetes.members(group) if s.is_member and not s.is_deleting)
+        differing = [s for s in members if ledger and ledger.claims_of(member_of(s)) and not is_accepted(ledger, s)]
+        ends += [end for s in differing if ledger and (end := open_until(ledger, member_of(s))) >= now]
         # A second more: the grace is over when more than it has passed.
         return max(1.0, (min(ends) - self._now()).total_seconds() + 1) if ends else None
 

@@ -4,7 +4,8 @@ Admission claims an address first and looks at its lock then, or notes a leave o
 the lock says first that it is leaving, then everything that may need it is looked at live, and only then it goes.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -14,9 +15,10 @@ from cluster.ip_addresses import Leaver
 from reconciler.held_addresses import HeldAddresses
 from reconciler.ports import ClusterError, Kubernetes
 from sharedvip.ledger import Ledger
-from sharedvip.model import GroupName, ServiceName
+from sharedvip.model import GroupName, ServiceName, ServiceView
 from sharedvip.parse import intended_address, static_address
 
+_LOOKS_AT_ONCE: Final = 16
 _log = structlog.get_logger("reconciler.unlocking")
 
 
@@ -42,37 +44,40 @@ class Unlocking:
             ClusterError: The API server refused or could not be asked.
         """
         for address in sorted(self.held.of(group) - (ledger.addresses if ledger else frozenset())):
+            # Not marked again and again where a member is known to have it: its next change brings a pass.
+            if any(address in _addresses(service) for service in self._kubernetes.members(group)):
+                continue
             live = await self._kubernetes.read_ledger(group)
             if live is None or address not in live.addresses_in_use:
-                await self.unlock(group, address)
+                await self._unlock(group, address)
 
     async def finish(self, group: GroupName) -> None:
         """Of a lock that cannot be let go (a hand has taken our label off it) the group must not stand still."""
         for address in sorted(self._begun.get(group, ())):
             try:
-                await self.unlock(group, address)
+                await self._unlock(group, address)
             except ClusterError as error:
                 _log.warning(
                     "address.kept", namespace=group.namespace, key=group.key, address=address, error=str(error)
                 )
 
-    async def unlock(self, group: GroupName, address: str) -> None:
-        """Or make sure that it stays locked, if somebody needs it: who finds it leaving waits for either.
+    def found_begun(self, group: GroupName, address: str) -> None:
+        """Whoever unlocked it ended in between: in the group's next pass it goes, or is the group's again."""
+        self._begun.setdefault(group, set()).add(address)
 
-        Raises:
-            ClusterError: The API server refused or could not be asked.
-        """
+    async def _unlock(self, group: GroupName, address: str) -> None:
+        """Or make sure that it stays locked, if somebody needs it: who finds it leaving waits for either."""
 
         async def is_needed(leavers: tuple[Leaver, ...]) -> bool:
             return await self._is_needed(group, address, leavers)
 
-        self._begun.setdefault(group, set()).add(address)
+        self.found_begun(group, address)
         outcome = await self._kubernetes.release_address(address, group, is_needed=is_needed)
         if outcome == "unlocked":
             _log.info("address.released", namespace=group.namespace, key=group.key, address=address)
         if outcome != "needed":
             self.held.discard(address, group)
-        self._begun[group].discard(address)
+        self._begun.get(group, set()).discard(address)
 
     def forget(self, group: GroupName) -> None:
         """The group is no more."""
@@ -92,9 +97,16 @@ class Unlocking:
         # A cache may be late: it shows another address than a member has, or a member that is none yet.
         names = {service.name for service in self._kubernetes.members(group)}
         names |= {ServiceName(group.namespace, member.service) for member in (ledger.members if ledger else ())}
-        for name in sorted(names):
-            stored = await self._kubernetes.read_service(name)
-            is_in = stored is not None and stored.is_member and stored.group == group
-            if stored is not None and is_in and address in {static_address(stored), intended_address(stored)}:
-                return True
-        return False
+        return any([address in found async for found in self._stored_addresses(group, sorted(names))])
+
+    async def _stored_addresses(self, group: GroupName, names: Sequence[ServiceName]) -> AsyncIterator[frozenset[str]]:
+        """Of those that are in the group, some at once: whoever finds the lock leaving waits a second."""
+        for begin in range(0, len(names), _LOOKS_AT_ONCE):
+            looks = map(self._kubernetes.read_service, names[begin : begin + _LOOKS_AT_ONCE])
+            for stored in await asyncio.gather(*looks):
+                if stored is not None and stored.is_member and stored.group == group:
+                    yield _addresses(stored)
+
+
+def _addresses(service: ServiceView) -> frozenset[str]:
+    return frozenset({static_address(service), intended_address(service)} - {""})

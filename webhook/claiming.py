@@ -204,12 +204,12 @@ class Claiming:
         known = {member_of(s) for s in view.services if s.is_member and is_settled_in(after, s)}
         if len(known.intersection(others)) >= _ENOUGH_SETTLED:
             return None
-        settled = 0
+        settled, address = 0, after.shared.static_address
         for member in others:
             stored = await self._world.stored_member(member, namespace=after.name.namespace)
             is_in = stored is not None and stored.is_member and stored.group == after.name
             # Not in the group yet, or no longer, and with the address: it keeps the group from having that.
-            if stored is not None and not is_in and holds_by_itself(stored, after.shared.static_address):
+            if stored is not None and not is_in and address and holds_by_itself(stored, address):
                 return member
             if stored is not None and is_in and not is_settled_in(after, stored):
                 return member
@@ -377,15 +377,15 @@ def addresses_to_lock(asked: Asked, view: View, shared: SharedValues) -> list[st
     # Who came past admission has no lock yet; for all others it is no business of this request, nor is the group's own
     # for a member that leaves it in a move: that one could be somebody else's by now, and the move the way out.
     # Nor where another request may just be about to give the address back.
-    is_known = asked.old is not None and is_accepted(view.ledger, asked.old) and not view.has_another_on_its_way(asked)
+    is_known, asking = asked.old is not None and is_accepted(view.ledger, asked.old), asked_addresses(asked)
+    unsure = asking if view.has_another_on_its_way(asked) else ()
     wanted = (shared.static_address, shared.intended_address)
     group_has = view.ledger.shared.static_address if view.ledger else ""
     if view.ledger and view.change_under_way(asked) == shared:
         # What this one does not ask for is a matter of the request that does.
-        asking = asked_addresses(asked)
         wanted = tuple(address for address in wanted if address in asking and not _had(asked, address))
     known = {address for address in wanted if is_known and (address == group_has or _had(asked, address))}
-    return [address for address in wanted if address and address not in known]
+    return [address for address in wanted if address and (address not in known or address in unsure)]
 
 
 def _had(asked: Asked, address: str) -> bool:

@@ -8,10 +8,12 @@ import pytest
 
 from cluster.errors import ClusterError
 from cluster.ip_addresses import Leaver
+from reconciler.unlocking import Unlocking
 from sharedvip.ledger import GRACE
 from sharedvip.model import GroupName
 from tests.builders import GROUP, service
 from tests.reconciler.controller import START
+from tests.reconciler.fake_kubernetes import FakeKubernetes
 from tests.reconciler.test_awaited import API, NEW, OLD, WEB, Janitor, late_watch
 
 AT_NEW = {"load_balancer_ip": NEW, "intended_address": NEW}
@@ -124,3 +126,45 @@ def test_a_lock_with_a_leave_on_it_stays_until_that_is_stored_or_over() -> None:
     janitor.now += GRACE + timedelta(seconds=1)
     asyncio.run(janitor.keeper.release_addresses(GROUP, None))
     assert OLD not in kubernetes.addresses
+
+
+def test_a_group_may_be_over_while_it_is_unlocked() -> None:
+    """By a pass and by whoever else looks: it is forgotten in between, and that is no reason to end."""
+    kubernetes = FakeKubernetes(addresses={OLD: GROUP})
+    unlocking = Unlocking(kubernetes, now=lambda: START)
+    unlocking.held.add(OLD, GROUP)
+
+    async def read_and_forget(group: GroupName) -> None:
+        unlocking.forget(group)
+
+    with pytest.MonkeyPatch.context() as over:
+        over.setattr(kubernetes, "read_ledger", read_and_forget)
+        asyncio.run(unlocking.release(GROUP, None))
+    assert kubernetes.addresses == {}
+
+
+def test_nobody_is_looked_at_again_and_again_while_it_goes() -> None:
+    """It was to get another address that never came; now it is being deleted, and a finalizer keeps it."""
+    janitor = Janitor()
+    janitor.is_asked(replace(WEB, load_balancer_ip=NEW))
+    janitor.kubernetes.apply(replace(WEB, is_deleting=True))
+    janitor.now += 2 * GRACE
+
+    assert janitor.visit().wake_seconds is None
+    assert janitor.visit().wake_seconds is None
+
+
+def test_who_has_a_port_more_is_looked_at_when_what_is_on_its_way_is_over() -> None:
+    """Not every second: one of its claims is young, and another was made by an update long ago."""
+    janitor = two()
+    janitor.now = START - 2 * GRACE + timedelta(seconds=1)
+    janitor.is_asked(service("api", "443/TCP", "53/UDP", load_balancer_ip=OLD))
+    janitor.kubernetes.apply(service("api", "443/TCP", "53/UDP", load_balancer_ip=OLD))
+    janitor.visit()
+    janitor.now = START
+    janitor.is_asked(service("api", "443/TCP", "53/UDP", "54/UDP", load_balancer_ip=OLD))
+    version = janitor.kubernetes.stored[API.name].resource_version
+    more = service("api", "443/TCP", "53/UDP", "55/UDP", load_balancer_ip=OLD)
+    janitor.kubernetes.stored[API.name] = replace(more, resource_version=version)
+
+    assert janitor.visit().wake_seconds == pytest.approx(GRACE.total_seconds() + 1)

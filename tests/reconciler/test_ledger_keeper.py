@@ -360,6 +360,8 @@ def test_a_lock_whose_going_was_cut_short_is_looked_at_again() -> None:
     janitor.kubernetes.leaving.update({"10.0.0.1", "10.0.0.2"})
 
     asyncio.run(janitor.keeper.refresh())
+    assert janitor.keeper.groups_with_addresses() == (GROUP,)
+    janitor.settle()
     assert janitor.kubernetes.leaving == set()
     assert janitor.kubernetes.addresses == {"10.0.0.1": GROUP}
 

@@ -120,6 +120,19 @@ def test_a_port_that_was_given_up_is_free_at_once(connection: Connection, patch:
     tell(connection, story)
 
 
+def test_who_left_a_group_without_an_address_is_in_nobody_s_way(connection: Connection) -> None:
+    """No address is no address that somebody has; its claim is still there, as no janitor came."""
+
+    async def story(scene: Scene) -> None:
+        await scene.settled("old", "80/TCP")
+        patch = {"metadata": {"annotations": {SHARED_VIP: None}}}
+        await connection.kubectl_async("patch", "service", "old", "--type=merge", f"-p={json.dumps(patch)}")
+
+        assert messages(await scene.validate(scene.new("new", "443/TCP"))) == ""
+
+    tell(connection, story)
+
+
 def test_a_port_that_an_update_may_still_bring_is_not_given_up(connection: Connection) -> None:
     """Its Service has the very version that the update is to replace."""
 
