@@ -97,7 +97,10 @@ class Unlocking:
         # A cache may be late: it shows another address than a member has, or a member that is none yet.
         names = {service.name for service in self._kubernetes.members(group)}
         names |= {ServiceName(group.namespace, member.service) for member in (ledger.members if ledger else ())}
-        return any([address in found async for found in self._stored_addresses(group, sorted(names))])
+        async for found in self._stored_addresses(group, sorted(names)):
+            if address in found:
+                return True
+        return False
 
     async def _stored_addresses(self, group: GroupName, names: Sequence[ServiceName]) -> AsyncIterator[frozenset[str]]:
         """Of those that are in the group, some at once: whoever finds the lock leaving waits a second."""

@@ -107,8 +107,10 @@ class View:
 
     def is_overtaken(self, asked: Asked) -> bool:
         """Whether another request for the candidate, on its way, makes its group share something else."""
-        return is_overtaken(
-            self.shared(asked), candidate=asked.candidate, old=asked.old, under_way=self.change_under_way(asked)
+        under_way = self.change_under_way(asked)
+        # Nearly always None: then nobody has to look at the group once more.
+        return under_way is not None and is_overtaken(
+            self.shared(asked), candidate=asked.candidate, old=asked.old, under_way=under_way
         )
 
     def is_outdated(self, asked: Asked) -> bool:
