@@ -10,20 +10,12 @@ The ledger itself tells: the change's claims say which version of the Service it
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final
 
 from reconciler.ports import Kubernetes
 from sharedvip.ledger import GRACE, Ledger, Member, is_accepted, member_of
 from sharedvip.model import ServiceName, ServiceView
 from sharedvip.parse import shared_values
-
-
-class Differing(NamedTuple):
-    """The only member of a group, stored as something else than the ledger says."""
-
-    stored: ServiceView
-    may_come: bool
-    """Whether what the ledger says may still be stored."""
 
 
 class Awaited:
@@ -37,21 +29,6 @@ class Awaited:
     def __init__(self, kubernetes: Kubernetes, *, now: Callable[[], datetime]) -> None:
         self._kubernetes: Final = kubernetes
         self._now: Final = now
-
-    async def differing(self, ledger: Ledger) -> Differing | None:
-        """The only member, read live where the cache shows it as something else than the ledger says.
-
-        Raises:
-            ClusterError: It could not be read.
-        """
-        shown = differing(ledger, self._kubernetes.members(ledger.name))
-        if shown is None:
-            return None
-        # The time of before the look: what is over by then was over when the Service was read.
-        now = self._now()
-        live = await self._kubernetes.read_service(shown.name)
-        stored = differing(ledger, [live]) if live else None
-        return Differing(stored, _may_come(ledger, stored, now=now)) if stored else None
 
     async def newcomer(self, ledger: Ledger | None, shown: ServiceView) -> ServiceView | None:
         """Who is to be accepted: as the cache shows it, or, in the ledger already, as it is stored now.
@@ -67,7 +44,7 @@ class Awaited:
             return shown
         now = self._now()
         live = await self._kubernetes.read_service(shown.name)
-        if live is None or live.is_deleting or not live.is_member or (live.group, live.uid) != (shown.group, shown.uid):
+        if live is None or live.is_deleting or not live.is_in(shown.group) or live.uid != shown.uid:
             return None
         is_open = ledger is not None and _may_come(ledger, live, now=now)
         return None if is_open or is_accepted(ledger, live) else live
@@ -82,14 +59,20 @@ class Awaited:
         Raises:
             ClusterError: The only member could not be read.
         """
-        found = await self.differing(ledger)
-        if found is None or found.stored.name in refused:
+        shown = differing(ledger, self._kubernetes.members(ledger.name))
+        if shown is None:
             return ledger, None
-        end = open_until(ledger, member_of(found.stored))
-        # A second more: the grace is over when more than it has passed. Or it was over since it was judged.
-        seconds = max(1.0, (end - self._now()).total_seconds() + 1) if found.may_come else 1.0
-        is_leaving = found.stored.is_deleting and not found.may_come
-        return replace(ledger, shared=shared_values(found.stored)), None if is_leaving else seconds
+        # The time of before the look: what is over by then was over when the Service was read.
+        now = self._now()
+        live = await self._kubernetes.read_service(shown.name)
+        stored = differing(ledger, [live]) if live else None
+        if stored is None or stored.name in refused:
+            return ledger, None
+        seconds = None if stored.is_deleting else 1.0
+        if _may_come(ledger, stored, now=now):
+            # A second more: the grace is over when more than it has passed.
+            seconds = max(1.0, (open_until(ledger, member_of(stored)) - now).total_seconds() + 1)
+        return replace(ledger, shared=shared_values(stored)), seconds
 
 
 def open_until(ledger: Ledger, member: Member) -> datetime:
@@ -108,5 +91,5 @@ def _may_come(ledger: Ledger, stored: ServiceView, *, now: datetime) -> bool:
 
 def differing(ledger: Ledger, services: Iterable[ServiceView]) -> ServiceView | None:
     """The only member, where it is not what the ledger says: of several, none can change what they share by itself."""
-    asking = (s for s in services if s.group == ledger.name and s.is_member and ledger.members == (member_of(s),))
+    asking = (s for s in services if s.is_in(ledger.name) and ledger.members == (member_of(s),))
     return next((s for s in asking if not is_accepted(ledger, s)), None)

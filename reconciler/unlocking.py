@@ -107,7 +107,7 @@ class Unlocking:
         for begin in range(0, len(names), _LOOKS_AT_ONCE):
             looks = map(self._kubernetes.read_service, names[begin : begin + _LOOKS_AT_ONCE])
             for stored in await asyncio.gather(*looks):
-                if stored is not None and stored.is_member and stored.group == group:
+                if stored is not None and stored.is_in(group):
                     yield _addresses(stored)
 
 

@@ -43,7 +43,7 @@ def inherited_address(
     """
     if candidate.is_deleting or not can_join(candidate) or static_address(candidate):
         return None
-    peers = [s for s in services if s.group == candidate.group and s.is_member and s.name != candidate.name]
+    peers = [s for s in services if s.is_in(candidate.group) and s.name != candidate.name]
     # While the group moves, its address is still the one that it is served on.
     ahead = ledger.shared.intended_address if ledger is not None and ledger.is_moving else ""
     settled = sorted((s for s in peers if static_address(s) not in {"", ahead}), key=lambda s: s.name)

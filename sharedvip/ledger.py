@@ -173,9 +173,7 @@ def grow(ledger: Ledger | None, candidate: ServiceView, *, old: ServiceView | No
     member = member_of(candidate)
     known = {claim.listener: claim for claim in (ledger.claims_of(member) if ledger else ())}
     others = {claim.listener for claim in (ledger.claims if ledger else ())} - known.keys()
-    before = (
-        set(old.listeners) if old is not None and old.group == candidate.group and old.is_member else set[Listener]()
-    )
+    before = set(old.listeners) if old is not None and old.is_in(candidate.group) else set[Listener]()
     before -= others
     claims = dict(known)
     for listener in before | set(candidate.listeners):
@@ -188,9 +186,7 @@ def grow(ledger: Ledger | None, candidate: ServiceView, *, old: ServiceView | No
 
 def confirmed_claims(ledger: Ledger, services: Iterable[ServiceView]) -> frozenset[Claim]:
     """The claims whose listener the world shows: once shown, its absence means it was given up."""
-    shown = {
-        (member_of(s), listener) for s in services if s.group == ledger.name and s.is_member for listener in s.listeners
-    }
+    shown = {(member_of(s), listener) for s in services if s.is_in(ledger.name) for listener in s.listeners}
     return frozenset(c for c in ledger.claims if (Member(c.service, c.uid), c.listener) in shown)
 
 
@@ -261,7 +257,7 @@ def group_of(
         services: The group's stored members, in any order; terminating ones still hold their ports.
         candidate: Left out by name: a namesake is itself, before the update, or before it was created anew.
     """
-    others = [s for s in services if s.group == name and s.is_member and s.name != candidate.name]
+    others = [s for s in services if s.is_in(name) and s.name != candidate.name]
     static, intended = _addresses(ledger, others, candidate)
     peers = [_peer(s, static, intended=intended) for s in others]
     if ledger is None:

@@ -79,6 +79,10 @@ class ServiceView:
         """Whether it carries the annotation and is of the type that may."""
         return self.sharing_key is not None and self.type == "LoadBalancer"
 
+    def is_in(self, group: GroupName | None) -> bool:
+        """Whether it is a member of that group; nobody is of none."""
+        return self.is_member and self.group == group
+
     @property
     def listeners(self) -> tuple[Listener, ...]:
         """Its listeners in the order of its ports, twice where it names one twice."""

@@ -57,7 +57,7 @@ def with_heading(
     if shared.intended_address in {"", shared.static_address}:
         return tuple(claim._replace(heading=None) for claim in every)
     known, mine = _latest(every), static_address(candidate)
-    was = old if old is not None and old.is_member and old.group == candidate.group else None
+    was = old if old is not None and old.is_in(candidate.group) else None
     if was is None or static_address(was) != mine:
         known = Heading(shared.intended_address if was is None and _intends(candidate, shared) else mine, now)
     elif _intends(candidate, shared) and not _intends(was, shared):
@@ -112,7 +112,7 @@ class Progress:
 
 def progress(ledger: Ledger, services: Iterable[ServiceView], *, now: datetime) -> Progress:
     """How far the move of a ledger has come, by its stored Services; those that are being deleted count no more."""
-    stored = {member_of(s): s for s in services if s.group == ledger.name and s.is_member}
+    stored = {member_of(s): s for s in services if s.is_in(ledger.name)}
     intended = ledger.shared.intended_address
     ways = [_way(ledger, member, stored.get(member), now=now) for member in ledger.members]
     living = [way for way in ways if not way.is_deleting]

@@ -30,8 +30,9 @@ def change_under_way(ledger: Ledger | None, stored: ServiceView | None, *, now: 
     if ledger is None or stored is None or ledger.members != (member_of(stored),):
         return None
     is_open = any(claim.may_be_on_its_way(stored, now=now) for claim in ledger.claims)
-    is_in = stored.is_member and stored.group == ledger.name
-    is_stored = is_in and is_settled_in(ledger, stored) and ledger.addresses <= {static_address(stored)}
+    is_stored = (
+        stored.is_in(ledger.name) and is_settled_in(ledger, stored) and ledger.addresses <= {static_address(stored)}
+    )
     return ledger.shared if is_open and not is_stored else None
 
 
@@ -66,8 +67,7 @@ def values_to_claim(
 
 
 def _is_unchanged(candidate: ServiceView, old: ServiceView) -> bool:
-    is_in = old.is_member and old.group == candidate.group
-    return is_in and shared_values(candidate) == shared_values(old)
+    return old.is_in(candidate.group) and shared_values(candidate) == shared_values(old)
 
 
 def is_overtaken(
@@ -85,8 +85,7 @@ def is_overtaken(
         return False
     # Alone in a move that others have begun it may go where that leads: what it leaves, it is stored with.
     goes = replace(under_way, static_address=under_way.intended_address, intended_address="")
-    is_there = old.is_member and old.group == candidate.group
-    return claimed != goes or not is_there or shared_values(old).at_rest != under_way.at_rest
+    return claimed != goes or not old.is_in(candidate.group) or shared_values(old).at_rest != under_way.at_rest
 
 
 def asked_again(

@@ -207,7 +207,7 @@ class Claiming:
         settled, address = 0, after.shared.static_address
         for member in others:
             stored = await self._world.stored_member(member, namespace=after.name.namespace)
-            is_in = stored is not None and stored.is_member and stored.group == after.name
+            is_in = stored is not None and stored.is_in(after.name)
             # Not in the group yet, or no longer, and with the address: it keeps the group from having that.
             if stored is not None and not is_in and address and holds_by_itself(stored, address):
                 return member

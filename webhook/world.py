@@ -297,7 +297,8 @@ class World:
         seen, now = self._seen(claims), self.now()
         live = await self._services_now({ServiceName(ledger.name.namespace, claim.service) for claim in claims})
         left = [claim for claim in claims if not _is_stale(claim, ledger, live, seen, now=now)]
-        return {claim: _is_in(ledger.name, _stored(claim, ledger, live)) for claim in left}
+        stored = {claim: _stored(claim, ledger, live) for claim in left}
+        return {claim: service is not None and service.is_in(ledger.name) for claim, service in stored.items()}
 
     def _seen(self, claims: Iterable[Claim]) -> frozenset[Claim]:
         """Asked before the Services are read: one that is stored, and seen, while they are read is not gone."""
@@ -361,10 +362,6 @@ def _stored(claim: Claim, ledger: Ledger, live: Mapping[ServiceName, ServiceView
     """Its Service, with this listener or without."""
     service = live[ServiceName(ledger.name.namespace, claim.service)]
     return service if service is not None and service.uid == claim.uid else None
-
-
-def _is_in(group: GroupName, service: ServiceView | None) -> bool:
-    return service is not None and service.is_member and service.group == group
 
 
 def _named(asked: Asked, view: View) -> set[ServiceName]:

@@ -150,8 +150,12 @@ def test_two_ways_into_a_group_leave_each_other_alone(connection: Connection) ->
     tell(connection, story)
 
 
-def test_a_newcomer_s_claim_lets_no_update_in_without_one(connection: Connection) -> None:
-    """It meets a change that is on its way, and is about to be given back; until then both have to wait."""
+@pytest.mark.parametrize("is_dead", [False, True])
+def test_a_newcomer_s_claim_lets_no_update_in_without_one(connection: Connection, *, is_dead: bool) -> None:
+    """It meets a change that is on its way, and is about to be given back; until then both have to wait.
+
+    Also where the change is dead, as a label came in between: the ledger still says what it was to bring.
+    """
 
     async def story(scene: Scene) -> None:
         new = some_address()
@@ -161,24 +165,8 @@ def test_a_newcomer_s_claim_lets_no_update_in_without_one(connection: Connection
         claims = grow(None, other, old=None, now=now())
         await scene.store.claim(scene.group(), member_of(other), shared=shared_values(other), claims=claims)
 
-        more = replace(scene.change(old, "80/TCP", "443/TCP"), patience_seconds=0.2)
-        assert "try again" in messages(await scene.validate(more))
-
-    tell(connection, story)
-
-
-def test_a_newcomer_s_claim_lets_no_update_in_without_one_when_the_change_is_dead_too(connection: Connection) -> None:
-    """A label came in between: the ledger still says the new address, and the newcomer's claim with it."""
-
-    async def story(scene: Scene) -> None:
-        new = some_address()
-        old = await scene.settled("web", "80/TCP", loadBalancerIP=some_address())
-        assert messages(await scene.validate(scene.change(old, "80/TCP", load_balancer_ip=new))) == ""
-        other = scene.new("other", "53/UDP", load_balancer_ip=new).candidate
-        claims = grow(None, other, old=None, now=now())
-        await scene.store.claim(scene.group(), member_of(other), shared=shared_values(other), claims=claims)
-        await connection.kubectl_async("label", "service", "web", "is=another-version")
-
+        if is_dead:
+            await connection.kubectl_async("label", "service", "web", "is=another-version")
         more = replace(scene.change(await scene.live("web"), "80/TCP", "443/TCP"), patience_seconds=0.2)
         assert "try again" in messages(await scene.validate(more))
 
