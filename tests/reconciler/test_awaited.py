@@ -300,6 +300,18 @@ def test_what_came_past_admission_is_accepted_at_once(*, begins_anew: bool) -> N
     assert NEW in janitor.kubernetes.addresses
 
 
+def test_who_is_refused_moves_nobody() -> None:
+    """It came past admission with an address that another group has: the group is built where it was."""
+    janitor = Janitor()
+    janitor.kubernetes.addresses[NEW] = GroupName(GROUP.namespace, "another")
+    janitor.kubernetes.apply(MOVED)
+
+    settled = janitor.visit()
+    assert list(settled.refused) == [WEB.name]
+    assert settled.ledger is not None
+    assert settled.ledger.shared.static_address == OLD
+
+
 def test_one_of_several_that_differs_moves_nobody() -> None:
     """It came past admission, and a process that has only just begun does not know that: it is refused all the same."""
     janitor = Janitor()

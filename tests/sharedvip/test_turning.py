@@ -149,6 +149,14 @@ def test_of_two_ways_into_a_group_the_first_stays(old: ServiceView) -> None:
     assert wanted(OLD, ledger=ledger, old=old) == (SharedValues(A), True)
 
 
+def test_who_joins_may_not_go_where_another_way_in_leads() -> None:
+    """In the group it would leave what it is stored with; here it would take what the other way in brings."""
+    plain, joins = replace(OLD, sharing_key=None), replace(OLD, intended_address=B)
+    claims = asked_again(grow(None, joins, old=plain, now=START), joins, old=plain, now=START)
+
+    assert wanted(MOVED, ledger=Ledger(GROUP, shared_values(joins), claims), old=plain) == (SharedValues(B), True)
+
+
 def test_an_update_of_ports_alone_leaves_the_others_as_they_were() -> None:
     """And a create has nothing to replace."""
     claims = grow(None, OLD, old=None, now=START)
