@@ -1,6 +1,5 @@
 """Keys, certificates and tokens of one local cluster, made anew for each and written only into its own folder."""
 
-import base64
 import datetime as dt
 import ipaddress
 import json
@@ -55,12 +54,15 @@ def write_tokens(directory: Path, *, users: Iterable[User]) -> None:
 
 
 def write_kubeconfig(path: Path, *, server: str, ca: Path, token: str, namespace: str = "default") -> None:
-    """Write a kubeconfig that needs no other file; JSON, which every reader of YAML reads."""
-    authority = base64.b64encode(ca.read_bytes()).decode()
+    """Write a kubeconfig; JSON, which every reader of YAML reads.
+
+    It names the authority's file: the Python client writes an embedded one to a file of its own in /tmp, and a process
+    that is killed leaves that behind.
+    """
     content: Mapping[str, object] = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "local", "cluster": {"server": server, "certificate-authority-data": authority}}],
+        "clusters": [{"name": "local", "cluster": {"server": server, "certificate-authority": str(ca)}}],
         "users": [{"name": "local", "user": {"token": token}}],
         "contexts": [{"name": "local", "context": {"cluster": "local", "user": "local", "namespace": namespace}}],
         "current-context": "local",
