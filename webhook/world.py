@@ -270,17 +270,21 @@ class World:
         Raises:
             ClusterError: The API server could not be asked.
         """
-        ledger, (address, intended) = await self.ledger(asked.group), asked_addresses(asked)
-        holders, intended_holders = [
-            await self.held.still(self._holders(asked.group, asked.candidate.name, one), one)
-            for one in (address, intended)
-        ]
+        ledger, addresses = await self.ledger(asked.group), asked_addresses(asked)
+        shown: dict[str, tuple[AddressHolder, ...]] = {}
+        held: dict[str, tuple[AddressHolder, ...]] = {}
         in_the_way = _in_the_way(asked, ledger)
         seen, now = self._seen(in_the_way), self.now()
         wanted = {asked.candidate.name, *(ServiceName(asked.group.namespace, claim.service) for claim in in_the_way)}
         live: dict[ServiceName, ServiceView | None] = {}
         while True:
             live |= await self._services_now(wanted - live.keys())
+            # Of the same moment as the members below: a Service that leaves meanwhile is one or the other, never none.
+            now_shown = {one: self._holders(asked.group, asked.candidate.name, one, live) for one in addresses}
+            if now_shown != shown:
+                shown, held = now_shown, {one: await self.held.still(by, one) for one, by in now_shown.items()}
+                continue
+            holders, intended_holders = (held[one] for one in addresses)
             stale = tuple(claim for claim in in_the_way if _is_stale(claim, ledger, live, seen, now=now))
             services = _merged(self._services.members(asked.group), live)
             view = View(_without(ledger, stale), services, holders, self._policy, now, intended_holders, is_live=True)
@@ -313,14 +317,21 @@ class World:
 
         return dict(await asyncio.gather(*map(read, sorted(names))))
 
-    def _holders(self, group: GroupName, candidate: ServiceName, address: str) -> tuple[AddressHolder, ...]:
+    def _holders(
+        self,
+        group: GroupName,
+        candidate: ServiceName,
+        address: str,
+        live: Mapping[ServiceName, ServiceView | None] | None = None,
+    ) -> tuple[AddressHolder, ...]:
+        """By the cache, and by what was read of Services since."""
         if not address:
             return ()
         return address_holders(
             group,
             address,
             candidate=candidate,
-            services=self._services.by_address(address),
+            services=_merged(self._services.by_address(address), live or {}),
             groups=self._ledgers.by_address(address),
         )
 

@@ -1,13 +1,16 @@
 """Who takes the annotation away, on the real API server: the group's address stays with the group."""
 
 import random
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
-from typing import Unpack
+from typing import Any, Unpack
 
 import pytest
 from starlette.types import Message
 
+from cluster.api import KubernetesApi
 from cluster.ip_addresses import AddressLocks, Leaver
 from sharedvip.annotations import SHARED_VIP
 from sharedvip.ledger import GRACE, grow, member_of
@@ -15,7 +18,7 @@ from sharedvip.model import GroupName, ServiceView
 from sharedvip.parse import shared_values
 from tests.builders import KEY, ServiceFields
 from tests.cluster.connection import Connection
-from tests.webhook.replicas import Scene, messages, now, some_address, tell
+from tests.webhook.replicas import Scene, messages, now, replica, some_address, tell
 from webhook.caller import CallerGoneError
 from webhook.world import Asked
 
@@ -287,6 +290,65 @@ def test_nobody_waits_for_a_leaver_whose_caller_is_gone(connection: Connection) 
         assert messages(await scene.validate(scene.new("api", "443/TCP", load_balancer_ip=address))) == ""
 
     tell(connection, story)
+
+
+class Meanwhile(KubernetesApi):
+    """While it is asked for one Service in a look, which begins with another, something else happens."""
+
+    first, then = "", ""
+    has_begun = False
+    happens: Callable[[], Awaitable[None]] | None = None
+
+    async def request(self, method: str, path: str, **given: Any) -> bytes:  # noqa: ANN401 - whatever it takes
+        """As ``KubernetesApi``."""
+        self.has_begun |= method == "GET" and path.endswith(f"/services/{self.first}")
+        is_it = self.has_begun and method == "GET" and path.endswith(f"/services/{self.then}")
+        if self.happens is not None and is_it:
+            happens, self.happens = self.happens, None
+            await happens()
+        return await super().request(method, path, **given)
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_who_leaves_while_a_newcomer_looks_is_seen(connection: Connection, *, is_late: bool) -> None:
+    """Before the look its cache showed a member, after it a plain Service; one of the two must count.
+
+    Also where the cache shows neither in time, and the look itself reads the plain Service.
+    Found by ``make soak``, ``api-server-restarts``: the holders were of before, the members of after, so it was nobody.
+    """
+
+    async def story(api: KubernetesApi) -> None:
+        live = await Meanwhile.connect(connection.cluster.kubeconfig, user_agent="sharedvip-test/1")
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(live.close)
+            scene = Scene(api, connection.namespace, [await stack.enter_async_context(replica(api, live=live))])
+            address, locks = some_address(), AddressLocks(api)
+            leaver = await last(scene, "web", address)
+            await scene.seen("web")
+            assert messages(await scene.validate(leaving(leaver))) == ""
+            if is_late:
+                scene.replicas[0].freeze()
+
+            async def it_leaves() -> None:
+                await left(connection, "web")
+                if not is_late:
+                    await scene.until(lambda: scene.replicas[0].services.members(scene.group()) == ())
+                await scene.store.leave(scene.group(), member_of(leaver))
+                await locks.release(address, scene.group(), is_needed=nobody)
+
+            live.first, live.then, live.happens = "api", "web", it_leaves
+            joining = replace(scene.new("api", "443/TCP", load_balancer_ip=address), patience_seconds=0.5)
+            assert messages(await scene.validate(joining)) != ""
+            assert live.happens is None
+            assert await scene.claims() == []
+
+    connection.tell(story)
+
+
+async def nobody(leavers: tuple[Leaver, ...]) -> bool:
+    """Needs the lock."""
+    del leavers
+    return False
 
 
 def test_who_has_left_with_the_address_has_it_however_late_the_cache(connection: Connection) -> None:
