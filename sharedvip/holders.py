@@ -3,9 +3,12 @@
 It never looks anything up, and it never names a group by its members.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
 
 from sharedvip.addresses import canonical
+from sharedvip.ledger import Ledger, member_of
 from sharedvip.model import AddressHolder, GroupName, ServiceName, ServiceView
 from sharedvip.parse import static_address
 
@@ -39,6 +42,31 @@ def address_holders(
         AddressHolder(one.name.namespace, service=one.name.name) for one in stored if holds_by_itself(one, address)
     }
     return tuple(sorted(others | ordinary, key=lambda holder: (holder.namespace, holder.key, holder.service)))
+
+
+def as_joining(
+    holders: Iterable[AddressHolder],
+    ledger: Ledger | None,
+    live: Mapping[ServiceName, ServiceView | None],
+    *,
+    now: datetime,
+) -> tuple[AddressHolder, ...]:
+    """The holders; pending are also ordinary Services that were admitted to the group, and bring their address along.
+
+    Args:
+        holders: Of ``address_holders``.
+        ledger: Of the group that asks.
+        live: What was read of Services after it.
+        now: UTC, of before that.
+    """
+
+    def is_joining(holder: AddressHolder) -> bool:
+        stored = live.get(ServiceName(holder.namespace, holder.service))
+        if ledger is None or stored is None or holder.namespace != ledger.name.namespace:
+            return False
+        return any(claim.may_be_on_its_way(stored, now=now) for claim in ledger.claims_of(member_of(stored)))
+
+    return tuple(replace(holder, is_pending=holder.is_pending or is_joining(holder)) for holder in holders)
 
 
 def asks_for_its_group(service: ServiceView, address: str) -> bool:

@@ -16,7 +16,7 @@ from cluster.services import ServiceCache, read_service
 from cluster.shared_vip_cache import SharedVipCache
 from cluster.shared_vips import SharedVipStore
 from sharedvip.decide import decide, existing_denials, new_denials
-from sharedvip.holders import address_holders
+from sharedvip.holders import address_holders, as_joining
 from sharedvip.ledger import (
     GRACE,
     Claim,
@@ -284,7 +284,7 @@ class World:
             if now_shown != shown:
                 shown, held = now_shown, {one: await self.held.still(by, one) for one, by in now_shown.items()}
                 continue
-            holders, intended_holders = (held[one] for one in addresses)
+            holders, intended_holders = (as_joining(held[one], ledger, live, now=now) for one in addresses)
             stale = tuple(claim for claim in in_the_way if _is_stale(claim, ledger, live, seen, now=now))
             services = _merged(self._services.members(asked.group), live)
             view = View(_without(ledger, stale), services, holders, self._policy, now, intended_holders, is_live=True)

@@ -1,12 +1,17 @@
 """Who holds an address outside a group."""
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
-from sharedvip.holders import address_holders
+from sharedvip.holders import address_holders, as_joining
+from sharedvip.ledger import GRACE, Claim, Ledger
 from sharedvip.model import AddressHolder, GroupName, ServiceName, ServiceView
-from tests.builders import GROUP, service
+from tests.builders import GROUP, listener, service
 
 ADDRESS = "10.1.2.3"
+NOW = datetime(2026, 11, 26, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -82,3 +87,26 @@ def test_who_holds_an_address(
     """Groups by their ledgers or their members, ordinary Services by themselves."""
     candidate = ServiceName("default", "mine")
     assert address_holders(GROUP, ADDRESS, candidate=candidate, services=services, groups=groups) == expected
+
+
+@pytest.mark.parametrize(
+    ("version", "age", "group", "is_pending"),
+    [
+        pytest.param("7", timedelta(), GROUP, True, id="its update may still be stored"),
+        pytest.param("8", timedelta(), GROUP, False, id="another version is stored"),
+        pytest.param("7", GRACE + timedelta(seconds=1), GROUP, False, id="nothing came for too long"),
+        pytest.param("7", timedelta(), GroupName("other", GROUP.key), False, id="a namesake in another namespace"),
+    ],
+)
+def test_who_is_about_to_join_with_its_address_is_pending(
+    version: str, age: timedelta, group: GroupName, *, is_pending: bool
+) -> None:
+    """The claim says over which version: then it is no holder outside the group for long."""
+    stored = replace(service("web", "80/TCP", key=None, load_balancer_ip=ADDRESS), uid="u", resource_version=version)
+    ledger = Ledger(group, claims=(Claim(listener("80/TCP"), "web", "u", NOW - age, replaces="7"),))
+    holders = (AddressHolder("default", service="web"), AddressHolder("default", key="other"))
+
+    found = as_joining(holders, ledger, {stored.name: stored}, now=NOW)
+
+    assert found == (replace(holders[0], is_pending=is_pending), holders[1])
+    assert as_joining(holders, None, {stored.name: stored}, now=NOW) == holders

@@ -1,5 +1,6 @@
 """Requests that overlap, on the real API server: what one was admitted with, another does not take back."""
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -7,16 +8,19 @@ import pytest
 
 from cluster.api import KubernetesApi
 from cluster.ip_addresses import AddressLocks
+from sharedvip.annotations import SHARED_VIP
 from sharedvip.ledger import Claim, grow, member_of
 from sharedvip.model import AddressHolder, GroupName
 from sharedvip.parse import shared_values
 from tests.builders import KEY
 from tests.cluster.connection import Connection
-from tests.webhook.replicas import Scene, messages, now, replica, some_address, tell
+from tests.webhook.replicas import DEADLINE_SECONDS, Scene, messages, now, replica, some_address, tell
 from webhook.world import Asked
 
 pytestmark = pytest.mark.e2e
 
+LATE, IN_TIME = 0, 1
+"""A replica of which the cache has stopped, and one that follows."""
 UNDER_WAY = f"another request for Service 'web' is under way on shared VIP '{KEY}'; try again in a moment"
 
 
@@ -173,19 +177,25 @@ def test_a_newcomer_s_claim_lets_no_update_in_without_one(connection: Connection
     tell(connection, story)
 
 
-def test_who_joins_beside_one_that_is_to_bring_the_address_waits(connection: Connection) -> None:
-    """That one is an ordinary Service with it until its own update is stored; no cache shows it yet."""
+@pytest.mark.parametrize("by", [LATE, IN_TIME])
+def test_who_joins_beside_one_that_is_to_bring_the_address_waits(connection: Connection, *, by: int) -> None:
+    """That one is an ordinary Service with it until its own update is stored, whether the cache shows it or not."""
 
     async def story(scene: Scene) -> None:
-        late, in_time, address = 0, 1, some_address()
-        scene.replicas[late].freeze()
+        address = some_address()
+        scene.replicas[LATE].freeze()
         plain = await scene.stored("web", "80/TCP", key=None, loadBalancerIP=address)
-        await scene.seen("web", by=in_time)
+        await scene.seen("web", by=IN_TIME)
         brings = Asked(replace(plain, sharing_key=KEY), plain)
-        assert messages(await scene.validate(brings, by=in_time)) == ""
+        assert messages(await scene.validate(brings, by=IN_TIME)) == ""
 
-        joining = replace(scene.new("api", "443/TCP", load_balancer_ip=address), patience_seconds=0.2)
-        assert "Service 'web' is being changed right now" in messages(await scene.validate(joining, by=late))
+        joining = scene.new("api", "443/TCP", load_balancer_ip=address)
+        hurried = messages(await scene.validate(replace(joining, patience_seconds=0.2), by=by))
+        assert f"{address} is being claimed by Service 'web' right now; try again in a moment" in hurried
+        async with asyncio.TaskGroup() as both:
+            patient = both.create_task(scene.validate(replace(joining, patience_seconds=DEADLINE_SECONDS), by=by))
+            both.create_task(connection.kubectl_async("annotate", "service", "web", f"{SHARED_VIP}={KEY}"))
+        assert messages(patient.result()) == ""
 
     tell(connection, story, replicas=2)
 
@@ -201,22 +211,21 @@ def test_who_joins_waits_until_it_is_open_no_more(connection: Connection) -> Non
     """With either address: on a replica that knows the Service, and on one whose cache has never shown it."""
 
     async def story(scene: Scene) -> None:
-        late, in_time = 0, 1
-        scene.replicas[late].freeze()
+        scene.replicas[LATE].freeze()
         old_address, new_address = some_address(), some_address()
         old = await scene.settled("web", "80/TCP", loadBalancerIP=old_address)
-        await scene.seen("web", by=in_time)
+        await scene.seen("web", by=IN_TIME)
         change = scene.change(old, "80/TCP", load_balancer_ip=new_address)
-        assert messages(await scene.validate(change, by=in_time)) == ""
+        assert messages(await scene.validate(change, by=IN_TIME)) == ""
 
         for address in (old_address, new_address):
-            for by in (late, in_time):
+            for by in (LATE, IN_TIME):
                 newcomer = scene.new("api", "443/TCP", load_balancer_ip=address)
                 assert "api" not in [name for name, _ in await scene.claims()]
                 assert messages(await scene.validate(newcomer, by=by)) != ""
         await patched(connection, new_address)
         newcomer = scene.new("api", "443/TCP", load_balancer_ip=new_address)
-        assert messages(await scene.validate(newcomer, by=late)) == ""
+        assert messages(await scene.validate(newcomer, by=LATE)) == ""
 
     tell(connection, story, replicas=2)
 
@@ -264,13 +273,13 @@ def test_a_ledger_that_no_cache_shows_is_not_taken_for_a_new_one(connection: Con
     """A ports-only update, on a replica that has never seen the group, leaves alone where it is about to go."""
 
     async def story(scene: Scene) -> None:
-        late, in_time, new = 0, 1, some_address()
-        scene.replicas[late].freeze()
+        new = some_address()
+        scene.replicas[LATE].freeze()
         old = await scene.settled("web", "80/TCP", loadBalancerIP=some_address())
-        await scene.until(lambda: scene.replicas[in_time].ledgers.get(scene.group()) is not None)
-        assert messages(await scene.validate(scene.change(old, "80/TCP", load_balancer_ip=new), by=in_time)) == ""
+        await scene.until(lambda: scene.replicas[IN_TIME].ledgers.get(scene.group()) is not None)
+        assert messages(await scene.validate(scene.change(old, "80/TCP", load_balancer_ip=new), by=IN_TIME)) == ""
 
-        assert messages(await scene.validate(scene.change(old, "80/TCP", "443/TCP"), by=late)) == ""
+        assert messages(await scene.validate(scene.change(old, "80/TCP", "443/TCP"), by=LATE)) == ""
         assert await shared_address(scene) == new
 
     tell(connection, story, replicas=2)
@@ -281,16 +290,15 @@ def test_who_joins_beside_another_newcomer_looks_too(connection: Connection) -> 
 
     async def story(scene: Scene) -> None:
         new = some_address()
-        late, in_time = 0, 1
-        scene.replicas[late].freeze()
+        scene.replicas[LATE].freeze()
         old = await scene.settled("web", "80/TCP", loadBalancerIP=some_address())
-        await scene.until(lambda: scene.replicas[in_time].ledgers.get(scene.group()) is not None)
-        assert messages(await scene.validate(scene.change(old, "80/TCP", load_balancer_ip=new), by=in_time)) == ""
+        await scene.until(lambda: scene.replicas[IN_TIME].ledgers.get(scene.group()) is not None)
+        assert messages(await scene.validate(scene.change(old, "80/TCP", load_balancer_ip=new), by=IN_TIME)) == ""
         other = scene.new("other", "53/UDP", load_balancer_ip=new).candidate
         claims = grow(None, other, old=None, now=now())
         await scene.store.claim(scene.group(), member_of(other), shared=shared_values(other), claims=claims)
 
-        refused = messages(await scene.validate(scene.new("api", "443/TCP", load_balancer_ip=new), by=late))
+        refused = messages(await scene.validate(scene.new("api", "443/TCP", load_balancer_ip=new), by=LATE))
         assert "is being changed right now" in refused or "differs from" in refused
 
     tell(connection, story, replicas=2)
