@@ -26,16 +26,7 @@ from cluster.ip_addresses import AddressLocks, BeingLeftError, Leaver
 from cluster.shared_vips import ClaimRefused, LedgerIsLeaving, SharedVipStore, StaleLedger
 from sharedvip.decide import can_join, existing_denials, new_denials
 from sharedvip.holders import asks_for_its_group, holds_by_itself
-from sharedvip.ledger import (
-    Claim,
-    Ledger,
-    Member,
-    Release,
-    grow,
-    is_accepted,
-    is_settled_in,
-    member_of,
-)
+from sharedvip.ledger import Claim, Ledger, Member, Release, grow, is_accepted, is_settled_in, member_of
 from sharedvip.model import GroupName, ServiceName, ServiceView, SharedValues
 from sharedvip.moving import with_heading
 from sharedvip.parse import intended_address, static_address
@@ -185,6 +176,9 @@ class Claiming:
                 await self._give_back(asked, claimed)
                 return GroupIsBeingLeft(tuple(conflict for conflicts in leaving for conflict in conflicts or ()))
             if holder is not None:
+                if view.has_accepted(asked) and _had(asked, address):
+                    # Lost before this; what else the member is stored with needs its claim all the same.
+                    continue
                 await self._give_back(asked, claimed)
                 # What was wrong before stays as it was, and claims nothing.
                 if _had(asked, address):
@@ -198,7 +192,7 @@ class Claiming:
         Its change was admitted while it was alone, and may never be stored: then the two would differ. Where two are
         stored with what the group shares, nobody changes that alone: then there is no need to look at more.
         """
-        if asked.old is not None and is_accepted(view.ledger, asked.old):
+        if view.has_accepted(asked):
             return None
         others = [member for member in after.members_by_age if member != member_of(asked.candidate)]
         known = {member_of(s) for s in view.services if s.is_member and is_settled_in(after, s)}
@@ -358,7 +352,7 @@ def _is_less(asked: Asked, after: Ledger) -> bool:
 
 def _needs_claim(asked: Asked, view: View) -> bool:
     """Whether it must claim: not if it was never accepted and keeps what speaks against it."""
-    if asked.old is None or is_accepted(view.ledger, asked.old):
+    if asked.old is None or view.has_accepted(asked):
         return True
     return not existing_denials(asked.candidate, old=asked.old, situation=view.situation(asked))
 
@@ -377,7 +371,7 @@ def addresses_to_lock(asked: Asked, view: View, shared: SharedValues) -> list[st
     # Who came past admission has no lock yet; for all others it is no business of this request, nor is the group's own
     # for a member that leaves it in a move: that one could be somebody else's by now, and the move the way out.
     # Nor where another request may just be about to give the address back.
-    is_known, asking = asked.old is not None and is_accepted(view.ledger, asked.old), asked_addresses(asked)
+    is_known, asking = view.has_accepted(asked), asked_addresses(asked)
     unsure = asking if view.has_another_on_its_way(asked) else ()
     wanted = (shared.static_address, shared.intended_address)
     group_has = view.ledger.shared.static_address if view.ledger else ""

@@ -17,16 +17,7 @@ from cluster.shared_vip_cache import SharedVipCache
 from cluster.shared_vips import SharedVipStore
 from sharedvip.decide import decide, existing_denials, new_denials
 from sharedvip.holders import address_holders, as_joining
-from sharedvip.ledger import (
-    GRACE,
-    Claim,
-    Ledger,
-    Member,
-    group_of,
-    is_accepted,
-    is_given_up,
-    member_of,
-)
+from sharedvip.ledger import GRACE, Claim, Ledger, Member, group_of, is_accepted, is_given_up, member_of
 from sharedvip.model import (
     AddressHolder,
     Denial,
@@ -89,8 +80,12 @@ class View:
             self.holders,
             self.policy,
             self.intended_holders,
-            is_member=asked.old is not None and is_accepted(self.ledger, asked.old),
+            is_member=self.has_accepted(asked),
         )
+
+    def has_accepted(self, asked: Asked) -> bool:
+        """Whether the Service as it is stored is a member of the candidate's group."""
+        return asked.old is not None and is_accepted(self.ledger, asked.old)
 
     def group(self, asked: Asked) -> Group:
         """The group as the candidate meets it."""

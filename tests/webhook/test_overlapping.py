@@ -200,6 +200,21 @@ def test_who_joins_beside_one_that_is_to_bring_the_address_waits(connection: Con
     tell(connection, story, replicas=2)
 
 
+def test_a_member_whose_group_has_lost_its_lock_claims_what_it_adds(connection: Connection) -> None:
+    """Beside another request of its own, which may just be giving the address back, it looks at the lock."""
+
+    async def story(scene: Scene) -> None:
+        address = some_address()
+        old = await scene.settled("web", "80/TCP", loadBalancerIP=address)
+        assert await AddressLocks(scene.api).take(address, scene.group("other")) is None
+        assert messages(await scene.validate(scene.change(old, "80/TCP", "443/TCP"))) == ""
+
+        assert messages(await scene.validate(scene.change(old, "80/TCP", "444/TCP"))) == ""
+        assert await scene.claims() == [("web", f"{port}/TCP") for port in (80, 443, 444)]
+
+    tell(connection, story)
+
+
 async def claims_of(scene: Scene) -> tuple[Claim, ...]:
     """As they are stored."""
     ledger = await scene.ledger()
