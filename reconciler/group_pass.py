@@ -3,7 +3,7 @@
 It never looks at what kind of event it was called for.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, NamedTuple, Protocol
@@ -21,7 +21,7 @@ from reconciler.status import StatusKeeper
 from reconciler.surroundings import Nowhere, Surroundings
 from sharedvip.addresses import canonical
 from sharedvip.ledger import Ledger, is_accepted
-from sharedvip.model import GroupName, ServiceView
+from sharedvip.model import GroupName, ServiceName, ServiceView
 from sharedvip.wording import joined
 
 CONFLICT: Final = "Conflict"
@@ -149,6 +149,8 @@ class FullPass:
     async def _tell(self, group: GroupName, settled: Settled, built: Built) -> ClusterError | None:
         """Everybody is told, also after one could not be; the first failure."""
         untold: ClusterError | None = None
+        if built.observation.is_selected:
+            await warn(self._statuses, self._kubernetes.members(group), self._keeper.excluded(group))
         for service in self._kubernetes.members(group):
             if service.is_member and not service.is_deleting:
                 try:
@@ -230,6 +232,13 @@ def _failed(failure: AviError, observation: Observation) -> Verdict:
 
 def _programmed(listeners: Iterable[str], vip: str) -> Verdict:
     return Verdict(is_ready=True, reason="Programmed", message=f"{', '.join(listeners)} served on {vip}")
+
+
+async def warn(statuses: StatusKeeper, services: Iterable[ServiceView], messages: Mapping[ServiceName, str]) -> None:
+    """An Event, and no more, on each Service that there is a message for."""
+    for service in services:
+        if message := messages.get(service.name, ""):
+            await statuses.warn(service, Verdict(is_ready=False, reason=CONFLICT, message=message))
 
 
 def not_let_in(settled: Settled) -> str:

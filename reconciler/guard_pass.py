@@ -7,7 +7,7 @@ a group lives on, and refuses the change of address that would freeze it under A
 from collections.abc import Sequence
 from typing import Final
 
-from reconciler.group_pass import CONFLICT, Outcome, is_over, let_go, not_let_in
+from reconciler.group_pass import CONFLICT, Outcome, is_over, let_go, not_let_in, warn
 from reconciler.ledger_keeper import LedgerKeeper, Settled
 from reconciler.ports import GroupReport, Kubernetes, Verdict
 from reconciler.status import StatusKeeper
@@ -48,9 +48,7 @@ class GuardPass:
 
     async def _tell(self, group: GroupName, settled: Settled) -> None:
         members = self._kubernetes.members(group)
-        for service in members:
-            if message := settled.refused.get(service.name, ""):
-                await self._statuses.warn(service, Verdict(is_ready=False, reason=CONFLICT, message=message))
+        await warn(self._statuses, members, {**settled.refused, **self._keeper.excluded(group)})
         ledger = settled.ledger
         accepted = [service for service in members if is_accepted(ledger, service)]
         if ledger is not None and ledger.claims and not ledger.is_deleting:

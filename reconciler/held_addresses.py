@@ -3,10 +3,10 @@
 A lock outlives its reason on purpose: it goes when Avi has let go of the address, and when somebody looks.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from sharedvip.ledger import Ledger
-from sharedvip.model import GroupName, ServiceView
+from sharedvip.model import GroupName, ServiceName, ServiceView
 from sharedvip.parse import static_address
 
 
@@ -16,17 +16,33 @@ class HeldAddresses:
     def __init__(self) -> None:
         """Remember nothing."""
         self._held: dict[GroupName, set[str]] = {}
-        self._carried: dict[GroupName, frozenset[str]] = {}
+        self._carried: dict[GroupName, dict[ServiceName, str]] = {}
 
-    def observe(self, group: GroupName, ledger: Ledger | None, members: Iterable[ServiceView]) -> None:
-        """What the ledger says; and what a member had that has it no more, in a ledger or not.
+    def observe(
+        self,
+        group: GroupName,
+        ledger: Ledger | None,
+        members: Iterable[ServiceView],
+        *,
+        stored: Callable[[ServiceName], ServiceView | None],
+    ) -> None:
+        """What the ledger says; and what a member had that has it no more, or has left with, in a ledger or not.
 
         Who leaves with an address is noted on its lock, which admission makes where there is none.
+
+        Args:
+            group: Whose members they are.
+            ledger: The group's.
+            members: As observed.
+            stored: Any Service, as observed; None: there is none.
         """
-        carried, before = frozenset(map(static_address, members)), self._carried.pop(group, frozenset())
+        carried, before = {s.name: static_address(s) for s in members}, self._carried.pop(group, {})
         if carried:
             self._carried[group] = carried
-        for address in (*(before - carried), *(ledger.addresses if ledger else ())):
+        gone = filter(None, map(stored, before.keys() - carried.keys()))
+        taken = [static_address(service) for service in gone if service.sharing_key is None]
+        given_up = set(before.values()) - set(carried.values())
+        for address in (*given_up, *taken, *(ledger.addresses if ledger else ())):
             self.add(address, group)
 
     def add(self, address: str, group: GroupName) -> None:

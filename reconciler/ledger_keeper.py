@@ -80,7 +80,7 @@ class LedgerKeeper:
     def observe(self, group: GroupName) -> None:
         """Remember which claims the world shows now: call it at every event, as what comes and goes is soon unseen."""
         ledger, members = self._current(group), self._kubernetes.members(group)
-        self._unlocking.held.observe(group, ledger, members)
+        self._unlocking.held.observe(group, ledger, members, stored=self._kubernetes.service)
         if ledger is None:
             self._confirmed.pop(group, None)
             return
@@ -149,6 +149,12 @@ class LedgerKeeper:
         if any(denials.values()):
             return Settled(ledger, _messages(denials), LOOK_AGAIN_SECONDS)
         return await self._accept(group, ledger, newcomers)
+
+    def excluded(self, group: GroupName) -> Mapping[ServiceName, str]:
+        """Why Services that ask for the group, and can be no member of any, are none; in the words of the rules."""
+        asking = (service for service in self._kubernetes.members(group) if not service.is_member)
+        found = {s.name: decide(s, Situation(Group(group), policy=self._policy)) for s in asking}
+        return _messages({name: denials for name, denials in found.items() if denials})
 
     async def release_addresses(self, group: GroupName, ledger: Ledger | None) -> None:
         """Unlock the addresses that the group held and does not use any more; call it when Avi let go of them."""

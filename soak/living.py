@@ -6,8 +6,9 @@ rest fit. The same lot is stored in two namespaces in opposite orders.
 
 import asyncio
 import json
+import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -17,7 +18,7 @@ import yaml
 from cli.audit import read_world
 from cli.demo.stage import RECONCILER
 from sharedvip.annotations import SHARED_VIP
-from sharedvip.audit import StoredWorld, find_conflicts, find_untruths
+from sharedvip.audit import Finding, StoredWorld, find_conflicts, find_untruths
 from sharedvip.ledger import is_accepted
 from sharedvip.model import ServiceView
 from soak.arena import Arena, Manifest, member, ports_patch
@@ -29,6 +30,7 @@ _LOT: Final = 10
 _AT_ONCE: Final = 16
 _SETTLE_SECONDS: Final = 300.0
 _CONFIGURATIONS: Final = "validatingwebhookconfiguration,mutatingwebhookconfiguration"
+_RULE: Final = re.compile(r"\[([a-z-]+)\]")
 NAMESPACES: Final = ("living-a", "living-b")
 
 
@@ -148,8 +150,9 @@ async def _is_settled(town: Town, before: StoredWorld, lots: int) -> None:
     town.result.counts["seconds until all that fits was accepted"] = round(time.monotonic() - begun)
     world = await town.world()
     expect(_specs(world) == _specs(before), "a Service has changed by our coming")
-    found = [finding.rule for finding in find_conflicts(world)]
-    wrong = {rule: found.count(rule) for rule in sorted(set(found))}
+    found = find_conflicts(world)
+    rules = [finding.rule for finding in found]
+    wrong = {rule: rules.count(rule) for rule in sorted(set(rules))}
     # With one address against another, the three members that have none differ too.
     told = {"duplicate-port": 2 * planted, "not-load-balancer": planted, "static-address-mismatch": 5 * planted}
     expect(wrong == told, f"the audit finds {wrong}, planted were {told}")
@@ -157,17 +160,28 @@ async def _is_settled(town: Town, before: StoredWorld, lots: int) -> None:
     first, second = [sorted(s.name.name for s in await _accepted(town, arena)) for arena in town.arenas]
     expect(first == second, "the order in which Services were stored makes a difference")
     town.result.counts["conflicts reported"] += len(found)
-    await _is_told(town)
+    await _are_told(town, found)
 
 
-async def _is_told(town: Town) -> None:
-    arena = town.arenas[0]
+async def _are_told(town: Town, found: Iterable[Finding]) -> None:
+    """An Event on every Service that is in conflict, with the rule's words."""
+    wanted = {(one.namespace, one.name, one.rule) for one in found}
+
+    async def untold() -> set[tuple[str, str, str]]:
+        notes = [note for arena in town.arenas for note in await _notes(arena)]
+        return wanted - {(space, name, rule) for space, name, note in notes for rule in _RULE.findall(note)}
 
     async def is_so() -> bool:
-        events = await arena.api.request("GET", f"/apis/events.k8s.io/v1/namespaces/{arena.namespace}/events")
-        return b"[duplicate-port]" in events
+        return not await untold()
 
-    town.result.expect(await _until(is_so, seconds=60), "no Event tells of the conflict")
+    town.result.expect(await _until(is_so, seconds=60), f"no Event tells of {sorted(await untold())[:1]}")
+
+
+async def _notes(arena: Arena) -> list[tuple[str, str, str]]:
+    """The Events of a namespace: the Service's namespace and name, and what is said."""
+    events = await arena.api.request("GET", f"/apis/events.k8s.io/v1/namespaces/{arena.namespace}/events")
+    told = ((one["regarding"], one["note"]) for one in json.loads(events)["items"])
+    return [(regarding["namespace"], regarding["name"], note) for regarding, note in told]
 
 
 async def _nothing_is_in_the_way(town: Town) -> None:

@@ -176,14 +176,11 @@ class Claiming:
                 await self._give_back(asked, claimed)
                 return GroupIsBeingLeft(tuple(conflict for conflicts in leaving for conflict in conflicts or ()))
             if holder is not None:
-                if view.has_accepted(asked) and _had(asked, address):
-                    # Lost before this; what else the member is stored with needs its claim all the same.
-                    continue
                 await self._give_back(asked, claimed)
                 # What was wrong before stays as it was, and claims nothing.
                 if _had(asked, address):
                     return Answer()
-                return denied(taken(asked, await self._world.held.look(holder, address) or holder, address))
+                return denied(taken(asked, await self._world.held.now(holder, address), address))
         return Answer(claimed=_claim_text(asked))
 
     async def _changing_peer(self, asked: Asked, view: View, after: Ledger) -> Member | None:
@@ -363,21 +360,30 @@ def _unclaimed(asked: Asked, view: View) -> Answer | ClaimRefused | None:
         # A cache may be late to show that it was accepted, or that its conflict is over.
         return None
     # What speaks against it may be a newcomer's claim, which is about to be given back.
-    return ClaimRefused(()) if view.is_old_only_pending(asked) else Answer()
+    return ClaimRefused(_joining(view)) if view.is_old_only_pending(asked) else Answer()
+
+
+def _joining(view: View) -> tuple[FieldConflict, ...]:
+    """The ordinary Services that are about to join the group, and are in the way until then."""
+    names = {holder.service for holder in (*view.holders, *view.intended_holders) if holder.is_pending}
+    members = view.ledger.members if view.ledger else ()
+    return tuple(FieldConflict("spec", one.field_manager) for one in members if one.service in names)
 
 
 def addresses_to_lock(asked: Asked, view: View, shared: SharedValues) -> list[str]:
     """The addresses of a claim that this request may be the first to need, the static one first."""
     # Who came past admission has no lock yet; for all others it is no business of this request, nor is the group's own
     # for a member that leaves it in a move: that one could be somebody else's by now, and the move the way out.
-    # Nor where another request may just be about to give the address back.
-    is_known, asking = view.has_accepted(asked), asked_addresses(asked)
-    unsure = asking if view.has_another_on_its_way(asked) else ()
-    wanted = (shared.static_address, shared.intended_address)
+    # But where another request may just be about to give the address back, one looks.
+    asking = asked_addresses(asked)
+    is_doubtful = view.has_another_on_its_way(asked)
+    unsure = {one for one in asking if is_doubtful and not (_had(asked, one) and view.was_accepted_before(asked))}
     group_has = view.ledger.shared.static_address if view.ledger else ""
+    # What this one does not ask for is a matter of the requests that do, and of the janitor.
+    wanted = [address for address in (shared.static_address, shared.intended_address) if address in asking]
     if view.ledger and view.change_under_way(asked) == shared:
-        # What this one does not ask for is a matter of the request that does.
-        wanted = tuple(address for address in wanted if address in asking and not _had(asked, address))
+        wanted = [address for address in wanted if not _had(asked, address)]
+    is_known = view.has_accepted(asked)
     known = {address for address in wanted if is_known and (address == group_has or _had(asked, address))}
     return [address for address in wanted if address and (address not in known or address in unsure)]
 

@@ -66,6 +66,14 @@ class HeldAddresses:
         is_claimed = ledger is not None and address in ledger.addresses
         return replace(holder, is_pending=True) if is_claimed else None
 
+    async def now(self, holder: AddressHolder, address: str) -> AddressHolder:
+        """The owner of a lock, as it is to be told: one that nobody stands behind is about to be let go of.
+
+        Raises:
+            ClusterError: The API server could not be asked.
+        """
+        return await self.look(holder, address) or replace(holder, is_pending=bool(holder.key))
+
     async def is_asked_for(self, group: GroupName, address: str, *, but: ServiceName | None = None) -> bool:
         """Whether a stored member asks for the address, in a ledger or not; ``but`` is not looked at.
 

@@ -13,6 +13,7 @@ from cluster.ip_addresses import Leaver
 from sharedvip.leaving import address_taken_along, left_group
 from sharedvip.ledger import Ledger, Member, member_of
 from sharedvip.model import AddressHolder, Denial, Group, GroupName, ServiceView, Situation
+from sharedvip.parse import static_address
 from sharedvip.rules import static_address_taken
 from webhook.answer import Answer
 from webhook.caller import require_caller
@@ -35,15 +36,17 @@ async def leaving_denials(
     group, address = left_group(asked.candidate, asked.old), address_taken_along(asked.candidate)
     if group is None or not address or asked.old is None:
         return ()
-    holder = await _holder(asked, group, address, world)
+
+    async def look(old: ServiceView = asked.old) -> AddressHolder | None:
+        return await _holder(asked, group, address, world) or await _stranger(old, group, address, world)
+
+    holder = await look()
     if holder is None and not asked.is_dry_run:
         await require_caller(asked.caller)
         if await world.held.locks.owner(address) is None:
             # It came past admission: where it may, it joins first, so that its lock goes as soon as it has left.
             await join(replace(asked, candidate=asked.old))
-        holder = await _announced(
-            asked.old, group, address, look=lambda: _holder(asked, group, address, world), to=world
-        )
+        holder = await _announced(asked.old, group, address, look=look, to=world)
     if holder is None:
         return ()
     return static_address_taken.check(asked.candidate, Situation(Group(group), address_holders=(holder,)))
@@ -72,6 +75,14 @@ async def _holder(asked: Asked, group: GroupName, address: str, world: World) ->
     # Members that came past admission are in no ledger, and stay on the address all the same.
     stays = await world.held.is_asked_for(group, address, but=asked.candidate.name)
     return AddressHolder(group.namespace, key=group.key) if stays else None
+
+
+async def _stranger(old: ServiceView, group: GroupName, address: str, world: World) -> AddressHolder | None:
+    """Another group, if the leaver asks for that one's address instead of its own."""
+    owner = await world.held.locks.owner(address) if address != static_address(old) else None
+    if owner is None or owner == group:
+        return None
+    return await world.held.now(AddressHolder(owner.namespace, key=owner.key), address)
 
 
 async def _remaining(asked: Asked, ledger: Ledger, world: World) -> AddressHolder | None:

@@ -87,6 +87,14 @@ class View:
         """Whether the Service as it is stored is a member of the candidate's group."""
         return asked.old is not None and is_accepted(self.ledger, asked.old)
 
+    def was_accepted_before(self, asked: Asked) -> bool:
+        """Likewise without what was claimed, or asked for again, by requests that may still come to nothing."""
+        old, ledger = asked.old, self.ledger
+        if old is None or ledger is None or not self.has_accepted(asked):
+            return False
+        held = (claim for claim in ledger.claims_of(member_of(old)) if claim.asked_at is None)
+        return {c.listener for c in held if not c.may_be_on_its_way(old, now=self.at)}.issuperset(old.listeners)
+
     def group(self, asked: Asked) -> Group:
         """The group as the candidate meets it."""
         return group_of(asked.group, ledger=self.ledger, services=self.services, candidate=asked.candidate)

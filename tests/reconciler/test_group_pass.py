@@ -60,6 +60,21 @@ def test_a_newcomer_in_conflict_is_told_and_nothing_else_happens(tell: Callable[
     tell(story)
 
 
+def test_who_can_be_no_member_is_told_and_nothing_else_happens(tell: Callable[[Story], None], avi: Avi) -> None:
+    """One Event, and no status: it is no Service of ours."""
+
+    async def story(reconciler: Stack, kubernetes: FakeKubernetes) -> None:
+        kubernetes.apply(inside := replace(RIVAL, type="ClusterIP"))
+        for _ in range(3):
+            await reconciler.look()
+        assert avi.calls() == []
+        assert [event for event in kubernetes.events if event[0] == "rival"] == [("rival", "Warning", "Conflict")]
+        assert inside.name not in kubernetes.verdicts
+        assert kubernetes.reports[GROUP].verdict.is_ready
+
+    tell(story)
+
+
 def test_the_group_tells_how_many_servers_each_listener_has_and_how_many_take_traffic(
     tell: Callable[[Story], None],
 ) -> None:

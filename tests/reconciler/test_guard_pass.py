@@ -41,6 +41,22 @@ def test_a_refusal_is_told_once_and_no_status_is_written() -> None:
     assert kubernetes.vips(WEB, RIVAL) == [("10.0.0.7",), ()]
 
 
+def test_who_can_be_no_member_is_told_once_and_is_in_nobody_s_way() -> None:
+    """It has the annotation, and nothing will ever come of that."""
+    kubernetes = FakeKubernetes()
+    kubernetes.apply(WEB, replace(API, type="ClusterIP"))
+    guard = _guard(kubernetes)
+
+    async def story() -> None:
+        await guard.run(GROUP)
+        await guard.run(GROUP)
+
+    asyncio.run(story())
+    assert kubernetes.events == [("api", "Warning", "Conflict")]
+    assert [claim.service for claim in kubernetes.ledgers[GROUP].claims] == ["web"]
+    assert kubernetes.reports[GROUP].verdict.reason == "Pending"
+
+
 def test_a_group_that_is_over_leaves_no_ledger() -> None:
     """All its Services are gone."""
     kubernetes = FakeKubernetes()

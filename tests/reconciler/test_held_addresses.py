@@ -8,7 +8,7 @@ import pytest
 from reconciler.held_addresses import HeldAddresses
 from reconciler.ledger_keeper import LedgerKeeper
 from sharedvip.ledger import Ledger
-from sharedvip.model import Policy, ServiceView, SharedValues
+from sharedvip.model import Policy, ServiceName, ServiceView, SharedValues
 from tests.builders import GROUP, service
 from tests.reconciler.controller import START
 from tests.reconciler.fake_kubernetes import FakeKubernetes
@@ -18,25 +18,41 @@ WEB = service("web", "80/TCP", load_balancer_ip=A)
 API = service("api", "443/TCP", load_balancer_ip=B)
 
 
+def gone(name: ServiceName) -> None:
+    """No Service is there any more."""
+    del name
+
+
+@pytest.mark.parametrize(("key", "expected"), [(None, {A, B}), ("other", {A})])
+def test_with_what_a_member_has_left_is_its_group_s_matter_too(key: str | None, expected: set[str]) -> None:
+    """Admission noted the leave on a lock of that address; who only moves to another group leaves no note."""
+    left = replace(WEB, sharing_key=key, load_balancer_ip=B)
+    held = HeldAddresses()
+    held.observe(GROUP, None, [WEB], stored=gone)
+    held.observe(GROUP, None, [], stored={left.name: left}.get)
+
+    assert held.of(GROUP) == expected
+
+
 def test_what_a_member_has_is_its_group_s_matter_once_it_is_gone() -> None:
     """Until then nobody has to look: of groups in conflict that would be a call for each, again and again."""
     held = HeldAddresses()
-    held.observe(GROUP, None, [WEB, API])
+    held.observe(GROUP, None, [WEB, API], stored=gone)
     assert held.groups == ()
 
-    held.observe(GROUP, None, [API])
+    held.observe(GROUP, None, [API], stored=gone)
     assert (held.of(GROUP), held.groups) == ({A}, (GROUP,))
     held.discard(A, GROUP)
     assert held.groups == ()
-    held.observe(GROUP, None, [API])
+    held.observe(GROUP, None, [API], stored=gone)
     assert held.groups == ()
 
 
 def test_what_the_ledger_says_stays_until_it_is_unlocked() -> None:
     """Both addresses of a move."""
     held = HeldAddresses()
-    held.observe(GROUP, Ledger(GROUP, SharedValues(A, intended_address=B)), [WEB])
-    held.observe(GROUP, Ledger(GROUP), [])
+    held.observe(GROUP, Ledger(GROUP, SharedValues(A, intended_address=B)), [WEB], stored=gone)
+    held.observe(GROUP, Ledger(GROUP), [], stored=gone)
 
     assert held.of(GROUP) == {A, B}
 

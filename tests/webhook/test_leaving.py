@@ -52,6 +52,44 @@ def test_the_address_stays_with_those_who_stay(connection: Connection) -> None:
     tell(connection, story)
 
 
+@pytest.mark.parametrize(
+    ("is_stored", "said"),
+    [
+        pytest.param(True, "is already held by shared VIP 'other'; choose another address", id="a member has it"),
+        pytest.param(False, "is being claimed by shared VIP 'other' right now; try again", id="its lock is left"),
+    ],
+)
+def test_nobody_leaves_with_the_address_of_another_group(connection: Connection, said: str, *, is_stored: bool) -> None:
+    """From then on every newcomer of that group would be refused; this update is the only one that is asked about."""
+
+    async def story(scene: Scene) -> None:
+        address, locks = some_address(), AddressLocks(scene.api)
+        leaver = await last(scene, "web", some_address())
+        if is_stored:
+            await scene.settled("api", "80/TCP", key="other", loadBalancerIP=address)
+            await scene.seen("api")
+        assert await locks.take(address, scene.group("other")) is None
+
+        assert said in messages(await scene.validate(leaving(leaver, load_balancer_ip=address)))
+        assert await locks.owner(address) == scene.group("other")
+
+    tell(connection, story)
+
+
+def test_who_asks_for_an_address_that_a_leaver_is_to_take_waits(connection: Connection) -> None:
+    """The lock for its leave is its old group's, which never has the address itself: nobody is sent there."""
+
+    async def story(scene: Scene) -> None:
+        address = some_address()
+        leaver = await last(scene, "web", some_address())
+        assert messages(await scene.validate(leaving(leaver, load_balancer_ip=address))) == ""
+
+        refused = messages(await scene.validate(scene.new("api", "80/TCP", key="other", load_balancer_ip=address)))
+        assert f"{address} is being claimed by shared VIP '{KEY}' right now; try again in a moment" in refused
+
+    tell(connection, story)
+
+
 def test_the_last_one_takes_its_address_along(connection: Connection) -> None:
     """Also where another was a member until a moment ago, and its claim is still there."""
 

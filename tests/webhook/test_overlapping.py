@@ -200,6 +200,23 @@ def test_who_joins_beside_one_that_is_to_bring_the_address_waits(connection: Con
     tell(connection, story, replicas=2)
 
 
+def test_who_is_told_to_try_again_is_told_who_is_being_changed(connection: Connection) -> None:
+    """A Service that came past admission adds a port beside one that brings its address into the group."""
+
+    async def story(scene: Scene) -> None:
+        address = some_address()
+        past = await scene.stored("api", "443/TCP", loadBalancerIP=address)
+        plain = await scene.stored("web", "80/TCP", key=None, loadBalancerIP=address)
+        claims = grow(None, brings := replace(plain, sharing_key=KEY), old=plain, now=now())
+        await scene.store.claim(scene.group(), member_of(brings), shared=shared_values(brings), claims=claims)
+        await scene.seen("web")
+
+        more = replace(scene.change(past, "443/TCP", "444/TCP"), patience_seconds=0.2)
+        assert "Service 'web' is being changed right now" in messages(await scene.validate(more))
+
+    tell(connection, story)
+
+
 def test_a_member_whose_group_has_lost_its_lock_claims_what_it_adds(connection: Connection) -> None:
     """Beside another request of its own, which may just be giving the address back, it looks at the lock."""
 

@@ -63,3 +63,32 @@ def test_who_adds_a_port_meanwhile_looks_at_the_address_it_has() -> None:
     assert addresses_to_lock(asked, view(ledger, [OLD]), shared_values(OLD)) == [A]
     later = replace(view(ledger, [OLD]), at=START + 2 * GRACE)
     assert addresses_to_lock(asked, later, shared_values(OLD)) == []
+
+
+def test_who_has_an_address_for_long_looks_at_no_lock_of_it() -> None:
+    """Whoever has it by now: the member was accepted before the request that is on its way, and what it adds counts."""
+    base = Ledger(GROUP, shared_values(OLD), grow(None, OLD, old=None, now=START - 2 * GRACE))
+    more = replace(OLD, ports=service("web", "80/TCP", "443/TCP").ports)
+    ledger = replace(base, claims=claims(more, OLD, base))
+
+    asked = Asked(replace(OLD, ports=service("web", "80/TCP", "53/UDP").ports), OLD)
+    assert addresses_to_lock(asked, view(ledger, [OLD]), shared_values(OLD)) == []
+
+
+def test_nobody_looks_at_the_lock_of_an_address_that_others_ask_for() -> None:
+    """A member was to begin a move, and may just find that the address is another group's: what is that to a port?"""
+    api = replace(service("api", "443/TCP", load_balancer_ip=A), uid="api", resource_version="5")
+    members = (claim for one in (OLD, api) for claim in grow(None, one, old=None, now=START - 2 * GRACE))
+    base = Ledger(GROUP, shared_values(OLD), tuple(sorted(members)), has_finalizer=True, vip=A)
+    moves = replace(api, load_balancer_ip=C, intended_address=C)
+    begun = claims(moves, api, base)
+    ledger = replace(
+        base,
+        shared=SharedValues(A, intended_address=C),
+        claims=tuple(sorted((*(c for c in base.claims if c.service == "web"), *begun))),
+    )
+
+    asked = Asked(replace(OLD, ports=service("web", "80/TCP", "53/UDP").ports), OLD)
+    seen = view(ledger, [OLD, api])
+    assert (seen.denials(asked), seen.shared(asked).intended_address) == ((), C)
+    assert addresses_to_lock(asked, seen, seen.shared(asked)) == []
