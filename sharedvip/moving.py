@@ -111,10 +111,16 @@ class Progress:
 
 
 def progress(ledger: Ledger, services: Iterable[ServiceView], *, now: datetime) -> Progress:
-    """How far the move of a ledger has come, by its stored Services; those that are being deleted count no more."""
-    stored = {member_of(s): s for s in services if s.is_in(ledger.name)}
+    """How far the move of a ledger has come, by its stored Services; those that are being deleted count no more.
+
+    Args:
+        ledger: The group's.
+        services: The members, and who has claimed and is not in the group yet.
+        now: UTC, of before they were read.
+    """
+    live = {member_of(service): service for service in services}
     intended = ledger.shared.intended_address
-    ways = [_way(ledger, member, stored.get(member), now=now) for member in ledger.members]
+    ways = [_way(ledger, member, live.get(member), now=now) for member in ledger.members]
     living = [way for way in ways if not way.is_deleting]
     matters = [way.heading.since for way in living if way.heading and (way.may_turn or way.may_want(intended))]
     matters += [way.asked_at for way in living if way.asked_at]
@@ -150,8 +156,7 @@ class _Way:
 
     def may_want(self, intended: str) -> bool:
         """Whether a request was admitted that carries or intends it: one that only intends it turns nobody."""
-        is_on_its_way = self.stored is not None and self.asked_at is not None
-        return is_on_its_way or (self.heading is not None and self.heading.address == intended)
+        return self.asked_at is not None or (self.heading is not None and self.heading.address == intended)
 
     def carries(self, intended: str) -> bool:
         return self.stored is not None and static_address(self.stored) == intended
@@ -160,8 +165,10 @@ class _Way:
         return self.stored is not None and intended in {static_address(self.stored), intended_address(self.stored)}
 
 
-def _way(ledger: Ledger, member: Member, stored: ServiceView | None, *, now: datetime) -> _Way:
-    asked = [c.latest for c in ledger.claims_of(member) if c.may_be_on_its_way(stored, now=now)]
+def _way(ledger: Ledger, member: Member, live: ServiceView | None, *, now: datetime) -> _Way:
+    # Who is only to join may have been asked about twice: with the address, and then without.
+    asked = [c.latest for c in ledger.claims_of(member) if c.may_be_on_its_way(live, now=now)]
+    stored = live if live is not None and live.is_in(ledger.name) else None
     return _Way(member.service, stored, _recent(ledger, member, now), max(asked, default=None))
 
 

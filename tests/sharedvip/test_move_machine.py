@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, MultipleResults, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
 from sharedvip.decide import new_denials
+from sharedvip.holders import address_holders, holds_by_itself
 from sharedvip.inherit import inherited_address
 from sharedvip.ledger import (
     GRACE,
@@ -37,6 +38,7 @@ from sharedvip.turning import asked_again, change_under_way, is_outdated, is_ove
 from tests.builders import GROUP, service
 from tests.strategies import START
 
+_ENOUGH_SETTLED = 2
 REQUEST_LIFETIME = timedelta(seconds=60)
 PORTS = {"a": "80/TCP", "b": "443/TCP", "c": "53/UDP"}
 ADDRESSES = ("10.0.0.1", "10.0.0.2", "10.0.0.3")
@@ -102,6 +104,13 @@ class MoveMachine(RuleBasedStateMachine):
         if self._is_allowed(candidate, old, self.ledger):
             self._claim(candidate, old, self.ledger)
 
+    @rule(name=names, address=addresses)
+    def come_without_the_annotation(self, name: str, address: str) -> None:
+        """An ordinary Service, with an address or not: nobody is asked, and later it may ask to join with it."""
+        if name not in self.stored:
+            self.stored[name] = replace(self._candidate(name, address, "", None), sharing_key=None)
+            self.versions[name] = self.versions.get(name, 0) + 1
+
     @rule(name=names)
     def label(self, name: str) -> None:
         """Another version of the same."""
@@ -122,6 +131,11 @@ class MoveMachine(RuleBasedStateMachine):
             self.apply(other, old.load_balancer_ip, "")
         return first
 
+    @property
+    def members(self) -> tuple[ServiceView, ...]:
+        """The stored Services that have the annotation."""
+        return tuple(view for view in self.stored.values() if view.is_in(GROUP))
+
     def _live(self, name: str) -> ServiceView | None:
         view = self.stored.get(name)
         return None if view is None else replace(view, resource_version=str(self.versions[name]))
@@ -136,7 +150,12 @@ class MoveMachine(RuleBasedStateMachine):
     def _is_allowed(self, candidate: ServiceView, old: ServiceView | None, ledger: Ledger) -> bool:
         group = group_of(GROUP, ledger=ledger, services=self.seen, candidate=candidate)
         is_member = old is not None and is_accepted(ledger, old)
-        return not new_denials(candidate, old=old, situation=Situation(group, is_member=is_member))
+        holders, intended = (
+            address_holders(GROUP, address, candidate=candidate.name, services=self.seen, groups=()) if address else ()
+            for address in (static_address(candidate), candidate.intended_address)
+        )
+        met = Situation(group, holders, intended_holders=intended, is_member=is_member)
+        return not new_denials(candidate, old=old, situation=met)
 
     def _claim(self, candidate: ServiceView, old: ServiceView | None, ledger: Ledger) -> bool:
         group = group_of(GROUP, ledger=ledger, services=self.seen, candidate=candidate)
@@ -165,12 +184,17 @@ class MoveMachine(RuleBasedStateMachine):
 
     def _meets_a_change(self, member: Member) -> bool:
         """Whether others are not stored with what the ledger says: looked at live until two are."""
-        settled = 0
+        settled, address = 0, self.ledger.shared.static_address
         for other in self.ledger.members_by_age:
             stored = next((view for view in self.stored.values() if member_of(view) == other != member), None)
-            if stored is not None and not is_settled_in(self.ledger, stored):
-                return settled < 2
-            settled += stored is not None
+            if stored is None or settled >= _ENOUGH_SETTLED:
+                continue
+            if stored.is_in(GROUP):
+                if not is_settled_in(self.ledger, stored):
+                    return True
+                settled += 1
+            elif address and holds_by_itself(stored, address):
+                return True
         return False
 
     def _apply(self, member: Member, shared: SharedValues, claims: Iterable[Claim], *, force: bool = False) -> bool:
@@ -291,7 +315,7 @@ class MoveMachine(RuleBasedStateMachine):
         new = ledger.shared.intended_address
         first = ledger.members[0]
         shared = replace(ledger.shared, static_address=new, intended_address="")
-        assert {static_address(view) for view in self.stored.values()} <= {new}
+        assert {static_address(view) for view in self.members} <= {new}
         assert self._apply(first, shared, without_headings(ledger.claims_of(first)), force=True)
 
     @rule()
@@ -319,7 +343,7 @@ class MoveMachine(RuleBasedStateMachine):
     @invariant()
     def at_most_two_addresses_and_only_in_a_move(self) -> None:
         """All stored Services carry the group's address, or the one it moves to."""
-        carried = {static_address(view) for view in self.stored.values()}
+        carried = {static_address(view) for view in self.members}
         shared = self.ledger.shared
         allowed = {shared.static_address, *([shared.intended_address] if self.ledger.is_moving else [])}
 
@@ -338,11 +362,11 @@ class MoveMachine(RuleBasedStateMachine):
     @invariant()
     def whoever_is_stored_is_accepted(self) -> None:
         """Nobody is put in conflict by what another does."""
-        assert self._is_open() or all(is_accepted(self.ledger, view) for view in self.stored.values())
+        assert self._is_open() or all(is_accepted(self.ledger, view) for view in self.members)
 
     def _is_open(self) -> bool:
         """Whether a Service that is alone in its group may yet get what the ledger says."""
-        alone = [view for view in self.stored.values() if self.ledger.members == (member_of(view),)]
+        alone = [view for view in self.members if self.ledger.members == (member_of(view),)]
         return any(not is_accepted(self.ledger, view) for view in alone)
 
     @invariant()
@@ -358,15 +382,15 @@ class MoveMachine(RuleBasedStateMachine):
         self.wait(int((REQUEST_LIFETIME + GRACE).total_seconds()) + 1)
         self.sweep()
         self.sweep()
-        carried = {static_address(view) for view in self.stored.values()}
+        carried = {static_address(view) for view in self.members}
 
-        assert {member.service for member in self.ledger.members} == set(self.stored)
+        assert {member.service for member in self.ledger.members} == {view.name.name for view in self.members}
         if len(carried) == 1 and not self.ledger.is_moving:
             assert self.ledger.shared.static_address in carried
         if len(carried) > 1:
             assert carried == self.ledger.addresses
         if self.ledger.is_moving:
-            wanted = {a for view in self.stored.values() for a in (view.intended_address, static_address(view))}
+            wanted = {a for view in self.members for a in (view.intended_address, static_address(view))}
             assert self.ledger.shared.intended_address in wanted
             assert self.ledger.shared.static_address in carried
 

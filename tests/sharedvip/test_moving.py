@@ -213,3 +213,16 @@ def test_a_stored_wish_keeps_a_move_alive_that_the_ledger_has_lost() -> None:
     assert member_of(found.peers[0]) == member_of(web)
     not_ours = replace(ledger(), has_finalizer=False)
     assert group_of(GROUP, ledger=not_ours, services=[web], candidate=at("api", NEW)).intended_address == ""
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [pytest.param("7", True, id="over the version it has"), pytest.param("6", False, id="over another one")],
+)
+def test_who_is_to_join_with_the_new_address_keeps_a_move_alive(version: str, *, expected: bool) -> None:
+    """Also where it was asked about once more since, and is to join with the old one: either may be stored."""
+    plain = replace(at("api", ""), sharing_key=None, resource_version="7")
+    of = ledger(intended=NEW, api=Heading(OLD, START))
+    joins = tuple(claim._replace(replaces=version) if claim.service == "api" else claim for claim in of.claims)
+
+    assert progress(replace(of, claims=joins), [at("web", OLD), plain], now=LATER).is_wanted is expected
