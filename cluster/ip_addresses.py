@@ -106,7 +106,7 @@ class AddressLocks:
     """The locks of all groups, live."""
 
     def __init__(self, api: KubernetesApi, *, on_write: Callable[[], None] = lambda: None) -> None:
-        """Use a connection; ``on_write`` is told of each attempt to take a lock that is not there."""
+        """Use a connection; ``on_write`` is told before a lock is made, and may raise to forbid it."""
         self._api: Final = api
         self._on_write: Final = on_write
 

@@ -7,7 +7,7 @@ that "some address" conflicts with. Only an intended address is claimed by who i
 """
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -25,29 +25,20 @@ from cluster.shared_vip_documents import (
     parse_shared_vip,
     render_claims,
     render_removal,
-    render_status,
-    without_empty,
 )
+from cluster.shared_vip_status import RECONCILER, write_status
 from cluster.shared_vip_writes import Write, document, path_of
 from sharedvip.ledger import Claim, Ledger, Member, Release
 from sharedvip.model import GroupName, SharedValues
 
 PATH: Final = "/apis/sharedvip.dev/v1alpha1/sharedvips"
-RECONCILER: Final = "sharedvip-reconciler"
-"""The field manager of the finalizer and of every status."""
-
 _TRIES: Final = 4
 _KEY_IS_MISSING: Final = frozenset({"spec", "spec.key", "<nil>"})
 """The fields that the API server complains of then. Measured on 1.36.3."""
 _log = structlog.get_logger("cluster.shared_vips")
 
 
-class _Shown(msgspec.Struct):
-    status: dict[str, object] = {}
-
-
 _DECODER: Final = msgspec.json.Decoder(RawSharedVip)
-_STATUS: Final = msgspec.json.Decoder(_Shown)
 
 
 class ClaimRefused(ClusterError):  # noqa: N818 - reads as what happened, like the API server's own reasons
@@ -231,32 +222,27 @@ class SharedVipStore:
             raise StaleLedger(error.message) from error
 
     async def report(
-        self, name: GroupName, status: SharedVipStatus, *, now: datetime, timeout_seconds: float = 5.0
+        self,
+        name: GroupName,
+        status: SharedVipStatus,
+        *,
+        now: datetime,
+        may_write: Callable[[], None] = lambda: None,
+        timeout_seconds: float = 5.0,
     ) -> None:
         """Write the status, all of it; nothing happens where there is no ledger, or where it says so already.
 
+        Args:
+            name: Of the group.
+            status: What to say.
+            now: UTC.
+            may_write: Raises where it may not be written any more; asked right before each attempt.
+            timeout_seconds: For each call.
+
         Raises:
-            ClusterError: The API server refused or could not be asked.
+            ClusterError: The API server refused or could not be asked. ``Conflict``: others write it all the time.
         """
-        try:
-            stored = await self._api.request("GET", path_of(name), timeout_seconds=timeout_seconds)
-        except NotFound:
-            return
-        said = render_status(status, before=_DECODER.decode(stored), now=now)
-        if without_empty(_STATUS.decode(stored).status) == without_empty(said):
-            # A new leader reports every group: a read is a third of what a write costs.
-            return
-        query = {"fieldManager": RECONCILER, "force": "true"}  # it is ours: a hand's edit is undone
-        body = document(name, status=said)
-        with contextlib.suppress(NotFound):
-            await self._api.request(
-                "PATCH",
-                f"{path_of(name)}/status",
-                query=query,
-                body=body,
-                content_type=APPLY,
-                timeout_seconds=timeout_seconds,
-            )
+        await write_status(self._api, name, status, now=now, may_write=may_write, timeout_seconds=timeout_seconds)
 
     async def _read(self, name: GroupName, timeout_seconds: float) -> RawSharedVip | None:
         try:

@@ -76,7 +76,7 @@ class ClusterKubernetes:
         self._ledgers: Final = SharedVipCache(api)
         self._slices: Final = EndpointSliceCache(api, on_change=self._on_endpoints) if has_slices else None
         self._store: Final = SharedVipStore(api)
-        self._locks: Final = AddressLocks(api)
+        self._locks: Final = AddressLocks(api, on_write=fence)
         self._events: Final = Events(api, component=COMPONENT)
         self._services.subscribe(self._on_service)
         self._ledgers.subscribe(self._on_ledger)
@@ -199,12 +199,12 @@ class ClusterKubernetes:
     async def report(self, group: GroupName, report: GroupReport) -> None:
         """As ``ports.Kubernetes``."""
         self._fence()
-        await self._store.report(group, _status(report), now=self._now())
+        await self._store.report(group, _status(report), now=self._now(), may_write=self._fence)
 
-    async def take_address(self, address: str, group: GroupName) -> AddressHolder | None:
+    async def take_address(self, address: str, group: GroupName, *, minds_leaver: bool = False) -> AddressHolder | None:
         """As ``ports.Kubernetes``."""
         self._fence()
-        return await self._locks.take(address, group)
+        return await self._locks.take(address, group, minds_leaver=minds_leaver)
 
     async def release_address(self, address: str, group: GroupName, *, is_needed: IsNeeded) -> Unlocked:
         """As ``ports.Kubernetes``."""
@@ -243,6 +243,7 @@ class ClusterKubernetes:
 
     async def tell(self, service: ServiceView, kind: Literal["Normal", "Warning"], verdict: Verdict) -> None:
         """As ``ports.Kubernetes``."""
+        self._fence()
         await self._events.tell(service, kind, reason=verdict.reason, message=verdict.message)
 
     @property

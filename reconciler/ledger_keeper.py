@@ -13,7 +13,9 @@ from typing import Final
 
 import structlog
 
+from cluster.ip_addresses import BeingLeftError
 from reconciler.awaited import Awaited, open_until
+from reconciler.locking import Locking
 from reconciler.mover import CLAIM_AGAIN_SECONDS, Moved, Mover
 from reconciler.ports import ClaimLostError, ClusterError, Kubernetes
 from reconciler.unlocking import Unlocking
@@ -75,12 +77,17 @@ class LedgerKeeper:
         self._awaited: Final = Awaited(kubernetes, now=now)
         self._confirmed: dict[GroupName, frozenset[Claim]] = {}
         self._written: dict[GroupName, Ledger] = {}
+        self._locking: Final = Locking(kubernetes, now=now)
         self._unlocking: Final = Unlocking(kubernetes, now=now)
 
-    def observe(self, group: GroupName) -> None:
-        """Remember which claims the world shows now: call it at every event, as what comes and goes is soon unseen."""
+    def observe(self, group: GroupName, *, is_leading: bool = True) -> None:
+        """Remember which claims the world shows now: call it at every event, as what comes and goes is soon unseen.
+
+        A standby does not remember who may have which lock: it would for ever, and reads all locks when it takes over.
+        """
         ledger, members = self._current(group), self._kubernetes.members(group)
-        self._unlocking.held.observe(group, ledger, members, stored=self._kubernetes.service)
+        if is_leading:
+            self._unlocking.held.observe(group, ledger, members, stored=self._kubernetes.service)
         if ledger is None:
             self._confirmed.pop(group, None)
             return
@@ -105,17 +112,7 @@ class LedgerKeeper:
         ledgers = filter(None, map(self._kubernetes.ledger, self._kubernetes.groups()))
         claimed = {(address, ledger.name) for ledger in ledgers for address in ledger.addresses}
         for address, group in sorted(claimed - locked):
-            await self._lock_again(address, group)
-
-    async def _lock_again(self, address: str, group: GroupName) -> None:
-        """A hand has deleted the lock: admission takes it with the claim, and does not come back for it."""
-        live = await self._kubernetes.read_ledger(group)
-        if live is not None and address in live.addresses:
-            holder = await self._kubernetes.take_address(address, group)
-            is_taken = holder is None
-            _log.warning(
-                "address.locked_again", namespace=group.namespace, key=group.key, address=address, is_ours=is_taken
-            )
+            await self._locking.lock_again(group, address)
 
     def groups_with_addresses(self) -> tuple[GroupName, ...]:
         """The groups that hold an address, sorted."""
@@ -291,7 +288,14 @@ class LedgerKeeper:
             await self._give_back(before, ledger, accepted)
             ledger = self._remember(group, await self._kubernetes.read_ledger(group))
             return Settled(ledger, wake_seconds=CLAIM_AGAIN_SECONDS)
-        holder = await self._take_address(group, ledger)
+        try:
+            holder = await self._locking.lock(group, ledger)
+        except BeingLeftError as error:
+            # Who leaves has looked at the claims before these: now it is theirs to wait.
+            _log.info("newcomer.waits", namespace=group.namespace, key=group.key, error=str(error))
+            await self._give_back(before, ledger, accepted)
+            ledger = self._remember(group, await self._kubernetes.read_ledger(group))
+            return Settled(ledger, wake_seconds=CLAIM_AGAIN_SECONDS)
         if holder is None:
             return Settled(ledger, wake_seconds=self._wake_seconds(group, ledger))
         await self._give_back(before, ledger, accepted)
@@ -316,13 +320,6 @@ class LedgerKeeper:
         self._remember(group, ledger)
         self.observe(group)
         return ledger
-
-    async def _take_address(self, group: GroupName, ledger: Ledger | None) -> AddressHolder | None:
-        for address in sorted(ledger.addresses) if ledger else ():
-            holder = await self._kubernetes.take_address(address, group)
-            if holder is not None:
-                return holder
-        return None
 
     async def _give_back(self, before: Ledger | None, written: Ledger | None, accepted: Iterable[Member]) -> None:
         """All together or not at all: each has again what it had, but for who has claimed more since."""

@@ -152,8 +152,12 @@ class Kubernetes(Protocol):
         """Write the ``SharedVIP``'s status."""
         ...
 
-    async def take_address(self, address: str, group: GroupName) -> AddressHolder | None:
-        """Lock an address for the group; None: it is the group's. A holder without names is something else."""
+    async def take_address(self, address: str, group: GroupName, *, minds_leaver: bool = False) -> AddressHolder | None:
+        """Lock an address for the group; None: it is the group's. A holder without names is something else.
+
+        Raises:
+            BeingLeftError: It is, and ``minds_leaver``, and somebody has asked to leave with it.
+        """
         ...
 
     async def release_address(self, address: str, group: GroupName, *, is_needed: IsNeeded) -> Unlocked:
@@ -173,5 +177,5 @@ class Kubernetes(Protocol):
         ...
 
     async def tell(self, service: ServiceView, kind: Literal["Normal", "Warning"], verdict: Verdict) -> None:
-        """Publish an Event on a Service; never raises."""
+        """Publish an Event on a Service; that it could not be published is no error."""
         ...

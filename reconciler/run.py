@@ -175,7 +175,7 @@ class _Reconciler:
 
     def _group_changed(self, group: GroupName) -> None:
         # A standby remembers what was shown, too: it must not wait for a grace when it takes over.
-        self._keeper.observe(group)
+        self._keeper.observe(group, is_leading=self._is_working)
         if self._is_working:
             self._loop.group_changed(group, is_new=self._avi is not None and self._avi.is_new(group))
 

@@ -24,6 +24,7 @@ class StatusKeeper:
     def __init__(self, kubernetes: Kubernetes) -> None:
         self._kubernetes: Final = kubernetes
         self._said: dict[str, _Said] = {}
+        self._warned: dict[str, Verdict] = {}
         self._reported: dict[GroupName, GroupReport] = {}
 
     async def publish(self, service: ServiceView, *, vip: str, verdict: Verdict) -> bool:
@@ -50,10 +51,9 @@ class StatusKeeper:
 
     async def warn(self, service: ServiceView, verdict: Verdict) -> None:
         """Say it as an Event only, unless it was the last thing said: where the status is somebody else's."""
-        saying = _Said("", verdict)
-        if self._said.get(service.uid) != saying:
+        if self._warned.get(service.uid) != verdict:
             await self._kubernetes.tell(service, "Warning", verdict)
-            self._said[service.uid] = saying
+            self._warned[service.uid] = verdict
 
     async def withdraw(self, service: ServiceView) -> None:
         """Take back all that was said on a Service that is no member any more."""
@@ -61,8 +61,12 @@ class StatusKeeper:
         self._said.pop(service.uid, None)
 
     async def report(self, group: GroupName, report: GroupReport) -> None:
-        """Say it on the ``SharedVIP`` unless it was the last thing said."""
-        if self._reported.get(group) != report:
+        """Say it on the ``SharedVIP`` unless it was the last thing said, and the address is still what it says.
+
+        Admission goes by that: a hand may have taken it out, or another leader may have written what was true before.
+        """
+        ledger = self._kubernetes.ledger(group)
+        if self._reported.get(group) != report or (ledger is not None and ledger.vip != report.vip):
             await self._kubernetes.report(group, report)
             self._reported[group] = report
 
@@ -74,6 +78,7 @@ class StatusKeeper:
         """Only Services with these uids are still there."""
         keep = set(living)
         self._said = {uid: said for uid, said in self._said.items() if uid in keep}
+        self._warned = {uid: verdict for uid, verdict in self._warned.items() if uid in keep}
 
 
 def _says(service: ServiceView, saying: _Said) -> bool:

@@ -45,7 +45,7 @@ class Unlocking:
         """
         for address in sorted(self.held.of(group) - (ledger.addresses if ledger else frozenset())):
             # Not marked again and again where a member is known to have it: its next change brings a pass.
-            if any(address in _addresses(service) for service in self._kubernetes.members(group)):
+            if any(s.is_member and address in _addresses(s) for s in self._kubernetes.members(group)):
                 continue
             live = await self._kubernetes.read_ledger(group)
             if live is None or address not in live.addresses_in_use:

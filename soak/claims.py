@@ -23,31 +23,23 @@ _CALL_FAILED: Final = 'failed calling webhook "later.soak.sharedvip.dev"'
 _QUOTA: Final[Manifest] = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}}
 
 
-async def delete_then_create(arena: Arena, *, rounds: int, result: Result) -> None:
+async def delete_then_create(arena: Arena, *, ticket: str, result: Result) -> None:
     """The holder of a port is deleted; another name asks for the port as soon as that is answered."""
-    for _ in range(rounds):
-        ticket = arena.ticket()
-        await arena.store(member(f"{ticket}-a", key=ticket, ticket=ticket))
-        await arena.delete(f"{ticket}-a")
-        answer = await arena.send(arena.creating(member(f"{ticket}-b", key=ticket, ticket=ticket)))
-        result.rounds += 1
-        result.counts["admitted at once"] += answer.is_done
-        result.expect(answer.is_done, f"{ticket}: {answer.text}")
-        await arena.delete_round(ticket)
+    await arena.store(member(f"{ticket}-a", key=ticket, ticket=ticket))
+    await arena.delete(f"{ticket}-a")
+    answer = await arena.send(arena.creating(member(f"{ticket}-b", key=ticket, ticket=ticket)))
+    result.counts["admitted at once"] += answer.is_done
+    result.expect(answer.is_done, f"{ticket}: {answer.text}")
 
 
-async def give_up_then_take(arena: Arena, *, rounds: int, result: Result) -> None:
+async def give_up_then_take(arena: Arena, *, ticket: str, result: Result) -> None:
     """A member changes its port; another takes the old one as soon as that is answered, as a Helm upgrade does."""
-    for _ in range(rounds):
-        ticket = arena.ticket()
-        one, two = (member(f"{ticket}-{n}", key=ticket, ports=[80 + n], ticket=ticket) for n in range(2))
-        await arena.store(one, two)
-        moved = await arena.send(arena.patching(f"{ticket}-0", ports_patch(82)))
-        taken = await arena.send(arena.patching(f"{ticket}-1", ports_patch(80)))
-        result.rounds += 1
-        result.counts["admitted at once"] += taken.is_done
-        result.expect(moved.is_done and taken.is_done, f"{ticket}: {moved.text} {taken.text}")
-        await arena.delete_round(ticket)
+    one, two = (member(f"{ticket}-{n}", key=ticket, ports=[80 + n], ticket=ticket) for n in range(2))
+    await arena.store(one, two)
+    moved = await arena.send(arena.patching(f"{ticket}-0", ports_patch(82)))
+    taken = await arena.send(arena.patching(f"{ticket}-1", ports_patch(80)))
+    result.counts["admitted at once"] += taken.is_done
+    result.expect(moved.is_done and taken.is_done, f"{ticket}: {moved.text} {taken.text}")
 
 
 async def refused_later(rig: Rig, arena: Arena, *, is_waited_for: bool, result: Result) -> None:

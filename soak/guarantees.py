@@ -12,7 +12,7 @@ from typing import Final
 from cluster.api import KubernetesApi
 from sharedvip.audit import find_conflicts, find_untruths
 from sharedvip.ledger import GRACE
-from soak import claims, living, serving, storms, updates
+from soak import claims, living, serving, storms, strangers, updates
 from soak.arena import Arena
 from soak.fuzz import fuzz
 from soak.races import RACES, Race, run_race
@@ -98,9 +98,7 @@ def _race(race: Race) -> Guarantee:
     async def run(trial: Trial) -> None:
         arena, before = await trial.arena(race.name), await trial.rig.decided()
         await run_race(race, arena, rounds=trial.rounds, result=trial.result, lanes=_LANES)
-        shares = [now - then for now, then in zip(await trial.rig.decided(), before, strict=True)]
-        # A race inside one process would show nothing of what holds between them; a short form has few connections.
-        trial.result.expect(trial.is_short or min(shares) > 0, f"not every replica decided: {shares}")
+        await _expect_all_decided(trial, before)
 
     return Guarantee(race.name, race.tried, run)
 
@@ -135,8 +133,31 @@ async def _serving(program: Callable[..., Awaitable[None]], trial: Trial) -> Non
     await program(trial.rig, await trial.arena("serving"), rounds=trial.rounds, result=trial.result)
 
 
-async def _in_an_arena(program: Callable[..., Awaitable[None]], trial: Trial) -> None:
-    await program(await trial.arena("claims"), rounds=trial.rounds, result=trial.result)
+async def _in_lanes(program: Callable[..., Awaitable[None]], trial: Trial, *arenas: Arena) -> None:
+    """Rounds, some at a time, so that all replicas have to do with them."""
+    tickets, before = iter([arenas[0].ticket() for _ in range(trial.rounds)]), await trial.rig.decided()
+
+    async def lane() -> None:
+        for ticket in tickets:
+            await program(*arenas, ticket=ticket, result=trial.result)
+            trial.result.rounds += 1
+            await asyncio.gather(*(arena.delete_round(ticket) for arena in arenas))
+
+    await asyncio.gather(*(lane() for _ in range(_LANES)))
+    await _expect_all_decided(trial, before)
+
+
+async def _expect_all_decided(trial: Trial, before: tuple[float, ...]) -> None:
+    shares = [now - then for now, then in zip(await trial.rig.decided(), before, strict=True)]
+    # What one process decides shows nothing of what holds between them; a short form has few connections.
+    trial.result.expect(trial.is_short or min(shares) > 0, f"not every replica decided: {shares}")
+
+
+def _claiming(program: Callable[..., Awaitable[None]], *, name: str, tried: str) -> Guarantee:
+    async def run(trial: Trial) -> None:
+        await _in_lanes(program, trial, await trial.arena(name))
+
+    return Guarantee(name, tried, run)
 
 
 async def _updates(trial: Trial) -> None:
@@ -149,8 +170,9 @@ async def _updates(trial: Trial) -> None:
 async def _privacy(trial: Trial) -> None:
     here, abroad = await trial.arena("here"), await trial.arena("abroad")
     desk = updates.Desk(trial.rig, here.namespace, trial.result)
-    await asyncio.to_thread(partial(updates.privacy, desk, abroad=abroad.namespace))
+    await asyncio.to_thread(partial(strangers.asks_abroad, desk, abroad=abroad.namespace))
     await asyncio.to_thread(_clear, trial.rig, abroad.namespace)
+    await _in_lanes(strangers.race_abroad, trial, here, abroad)
 
 
 async def _living(trial: Trial) -> None:
@@ -195,15 +217,15 @@ GUARANTEES: Final = (
         tried="all races in turn while a hand edits every SharedVIP",
         insist_seconds=0.0,
     ),
-    Guarantee(
-        "delete-then-create",
-        "the holder of a port is deleted, another name asks for it at once",
-        partial(_in_an_arena, claims.delete_then_create),
+    _claiming(
+        claims.delete_then_create,
+        name="delete-then-create",
+        tried="the holder of a port is deleted, another name asks for it at once",
     ),
-    Guarantee(
-        "give-up-then-take",
-        "a member gives a port up, another takes it at once",
-        partial(_in_an_arena, claims.give_up_then_take),
+    _claiming(
+        claims.give_up_then_take,
+        name="give-up-then-take",
+        tried="a member gives a port up, another takes it at once",
     ),
     Guarantee(
         "refused-later",
@@ -211,7 +233,7 @@ GUARANTEES: Final = (
         _refused_later,
     ),
     Guarantee("updates", "what users' tools do every day, with the verdict it must have", _updates),
-    Guarantee("privacy", "asking for an address that another namespace holds", _privacy),
+    Guarantee("privacy", "16 creates in two namespaces with one address, or with one that the other holds", _privacy),
     Guarantee("fuzz", "100 requests that no API server sends, and now and then one that is never finished", _fuzz),
     Guarantee(
         "saturated-api-server",

@@ -9,8 +9,9 @@ import json
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 import yaml
@@ -20,8 +21,8 @@ from cli.demo.stage import RECONCILER
 from sharedvip.annotations import SHARED_VIP
 from sharedvip.audit import Finding, StoredWorld, find_conflicts, find_untruths
 from sharedvip.ledger import is_accepted
-from sharedvip.model import ServiceView
-from soak.arena import Arena, Manifest, member, ports_patch
+from sharedvip.model import GroupName, ServiceView
+from soak.arena import Arena, Manifest, Write, member, ports_patch
 from soak.result import Result
 from soak.rig import Rig
 
@@ -31,6 +32,9 @@ _AT_ONCE: Final = 16
 _SETTLE_SECONDS: Final = 300.0
 _CONFIGURATIONS: Final = "validatingwebhookconfiguration,mutatingwebhookconfiguration"
 _RULE: Final = re.compile(r"\[([a-z-]+)\]")
+_WRITER: Final = "w-"
+_LATE: Final = frozenset({"fits", "thief", "l0-g6-0"})
+"""Who is in conflict after they were stored while the webhook was away."""
 NAMESPACES: Final = ("living-a", "living-b")
 
 
@@ -112,11 +116,45 @@ async def live(rig: Rig, town: Town, *, services: int) -> None:
     before = await town.world()
     await asyncio.to_thread(_install, rig)
     await town.apply(*configurations)
+    await _writers(town, lots)
     await _is_settled(town, before, lots)
     await _nothing_is_in_the_way(town)
     await _fixes_fix(town)
     await _absence(town, configurations)
+    planted = lots * len(town.arenas)
+    # Two arenas have no planted lot 0 any more, and one newcomer and one member that came past us, each with its peer.
+    left = planted - len(town.arenas)
+    _expect_conflicts(town, await town.world(), duplicates=2 * left + 4 * len(town.arenas), others=left)
     town.result.rounds += 1
+
+
+async def _writers(town: Town, lots: int) -> None:
+    """From the moment on that we are asked, while no ledger says yet who was there before: all groups at once.
+
+    Three ask for each: one for a port that a stored Service has, two for the same free one.
+    """
+    first = town.arenas[0]
+    trial = first.creating(member("trial", key="l0-g3", ports=[8000]))
+    trial = replace(trial, path=f"{trial.path}?dryRun=All")
+    asked = await _until(lambda: _is_refused(first, trial), seconds=_SETTLE_SECONDS)
+    town.result.expect(asked, "the API server does not ask us")
+
+    async def write(arena: Arena, number: int) -> None:
+        names = [f"{_WRITER}l{number}-{n}" for n in range(3)]
+        writes = [
+            arena.creating(member(name, key=f"l{number}-g3", ports=[port]))
+            for name, port in zip(names, (8000, 8100, 8100), strict=True)
+        ]
+        taken, *free = await asyncio.gather(*(arena.insist(write, seconds=_SETTLE_SECONDS) for write in writes))
+        is_so = taken.is_refused and sorted(answer.is_done for answer in free) == [False, True]
+        town.result.expect(is_so, f"l{number}-g3 of {arena.namespace}: {taken} {free}")
+        town.result.counts["stored while we settled in"] += sum(answer.is_done for answer in free)
+
+    await asyncio.gather(*(write(arena, number) for arena in town.arenas for number in range(lots)))
+
+
+async def _is_refused(arena: Arena, write: Write) -> bool:
+    return (await arena.send(write)).is_refused
 
 
 def _uninstall(rig: Rig) -> None:
@@ -141,8 +179,8 @@ async def _is_settled(town: Town, before: StoredWorld, lots: int) -> None:
     planted = lots * len(town.arenas)
 
     async def is_so() -> bool:
-        # Of ten groups: the two whose members exclude each other stay out, with all their five members.
-        return len(await _accepted(town)) == planted * (_LOT * _MEMBERS - 2 * _MEMBERS - 1)
+        # Of ten groups: the two whose members exclude each other stay out, with all their five members. One came since.
+        return len(await _accepted(town)) == planted * (_LOT * _MEMBERS - 2 * _MEMBERS - 1 + 1)
 
     begun = time.monotonic()
     expect = town.result.expect
@@ -150,17 +188,28 @@ async def _is_settled(town: Town, before: StoredWorld, lots: int) -> None:
     town.result.counts["seconds until all that fits was accepted"] = round(time.monotonic() - begun)
     world = await town.world()
     expect(_specs(world) == _specs(before), "a Service has changed by our coming")
+    found = _expect_conflicts(town, world, duplicates=2 * planted, others=planted)
+    expect(not find_untruths(world, now=_now()), f"the ledger lies: {find_untruths(world, now=_now())[:1]}")
+    await _expect_no_order(town)
+    town.result.counts["conflicts reported"] += len(found)
+    await _are_told(town, found)
+
+
+def _expect_conflicts(town: Town, world: StoredWorld, *, duplicates: int, others: int) -> tuple[Finding, ...]:
+    """What was planted, and no more; with one address against another, three members that have none differ too."""
     found = find_conflicts(world)
     rules = [finding.rule for finding in found]
     wrong = {rule: rules.count(rule) for rule in sorted(set(rules))}
-    # With one address against another, the three members that have none differ too.
-    told = {"duplicate-port": 2 * planted, "not-load-balancer": planted, "static-address-mismatch": 5 * planted}
-    expect(wrong == told, f"the audit finds {wrong}, planted were {told}")
-    expect(not find_untruths(world, now=_now()), f"the ledger lies: {find_untruths(world, now=_now())[:1]}")
-    first, second = [sorted(s.name.name for s in await _accepted(town, arena)) for arena in town.arenas]
-    expect(first == second, "the order in which Services were stored makes a difference")
-    town.result.counts["conflicts reported"] += len(found)
-    await _are_told(town, found)
+    planted = {"duplicate-port": duplicates, "not-load-balancer": others, "static-address-mismatch": 5 * others}
+    town.result.expect(wrong == {rule: n for rule, n in planted.items() if n}, f"the audit finds {wrong}")
+    return found
+
+
+async def _expect_no_order(town: Town) -> None:
+    accepted = [await _accepted(town, arena) for arena in town.arenas]
+    # Who of two writers was first is chance.
+    first, second = [sorted(s.name.name for s in of if not s.name.name.startswith(_WRITER)) for of in accepted]
+    town.result.expect(first == second, "the order in which Services were stored makes a difference")
 
 
 async def _are_told(town: Town, found: Iterable[Finding]) -> None:
@@ -191,6 +240,11 @@ async def _nothing_is_in_the_way(town: Town) -> None:
         answer = await arena.send(arena.patching(name, label))
         town.result.expect(answer.is_done, f"a label on {name} is refused: {answer.text}")
         town.result.counts["harmless updates"] += 1
+    more = json.dumps(ports_patch(8001, 8300))
+    words = ("patch", "svc", "l0-g0-0", "-n", arena.namespace, "--type=merge", "-p", more)
+    done = await asyncio.to_thread(partial(town.rig.cluster.run_kubectl, *words, check=False))
+    is_warned = done.returncode == 0 and "Warning: still in conflict" in done.stderr
+    town.result.expect(is_warned, f"what stays in conflict is not told: {done.stdout}{done.stderr}")
     for name, patch in (("l0-g3-0", ports_patch(8001)), ("l0-g0-0", ports_patch(8001, 8002))):
         answer = await arena.send(arena.patching(name, patch))
         town.result.expect(answer.is_refused, f"a new conflict of {name} is let in: {answer}")
@@ -227,14 +281,14 @@ async def _fixes_fix(town: Town) -> None:
 
 async def _absence(town: Town, configurations: list[Manifest]) -> None:
     """No replica answers and ``failurePolicy`` is ``Ignore``: newcomers join together or not at all, members stay."""
-    arena, rig = town.arenas[0], town.rig
+    rig, before = town.rig, await town.world()
     ignoring = [{**c, "webhooks": [{**w, "failurePolicy": "Ignore"} for w in c["webhooks"]]} for c in configurations]
     await town.apply(*ignoring)
     for replica in rig.replicas:
         await asyncio.to_thread(rig.stop, replica.name, kill=True)
-    quiet = arena.send(arena.creating(member("quiet", key="l0-g4", ports=[8100])))
-    town.result.expect((await quiet).is_done, "with failurePolicy Ignore a dead webhook is in the way")
-    await arena.store(member("fits", key="l0-g5", ports=[8100]), member("thief", key="l0-g5", ports=[8000]))
+    for arena, is_backwards in zip(town.arenas, (False, True), strict=True):
+        await _past_us(arena, town.result, is_backwards=is_backwards)
+    await rig.restart_janitor()
     for replica in rig.replicas:
         await asyncio.to_thread(rig.start_webhook, replica)
     for replica in rig.replicas:
@@ -242,18 +296,44 @@ async def _absence(town: Town, configurations: list[Manifest]) -> None:
     await town.apply(*configurations)
 
     async def is_so() -> bool:
-        return "quiet" in {s.name.name for s in await _accepted(town, arena)}
+        told = {(space, name) for arena in town.arenas for space, name, _ in await _notes(arena)}
+        accepted = {s.name for s in await _accepted(town)}
+        judged = (
+            ((a.namespace, "quiet") in accepted) and told >= {(a.namespace, n) for n in _LATE} for a in town.arenas
+        )
+        return all(judged)
 
-    town.result.expect(await _until(is_so, seconds=60), "a newcomer that fits is not accepted")
-    accepted = {s.name.name for s in await _accepted(town, arena)}
-    town.result.expect(not accepted & {"fits", "thief"}, "newcomers were accepted one without the other")
-    stayed = {f"l0-g5-{index}" for index in range(_MEMBERS)}
-    town.result.expect(accepted >= stayed, f"members lost their place: {stayed - accepted}")
-    town.result.counts["stored while the webhook was away"] += 3
+    expect = town.result.expect
+    expect(await _until(is_so, seconds=90), "not all that were stored meanwhile were judged")
+    for arena in town.arenas:
+        accepted = {s.name.name for s in await _accepted(town, arena)}
+        expect(not accepted & _LATE, f"in conflict, and accepted in {arena.namespace}: {accepted & _LATE}")
+        lost = {s.name.name for s in await _accepted(town, arena, of=before)} - accepted - _LATE
+        expect(not lost, f"members lost their place: {lost}")
+        claims = [_claims(world, arena, key="l0-g6") for world in (before, await town.world())]
+        expect(claims[0] == claims[1], f"the claims of {arena.namespace}/l0-g6 are others: {claims}")
+    await _expect_no_order(town)
 
 
-async def _accepted(town: Town, arena: Arena | None = None) -> list[ServiceView]:
-    world = await town.world()
+async def _past_us(arena: Arena, result: Result, *, is_backwards: bool) -> None:
+    """A newcomer that fits, two of which one does not, and a member that takes another's port."""
+    quiet = await arena.send(arena.creating(member("quiet", key="l0-g4", ports=[8100])))
+    result.expect(quiet.is_done, "with failurePolicy Ignore a dead webhook is in the way")
+    two = (member("fits", key="l0-g5", ports=[8200]), member("thief", key="l0-g5", ports=[8000]))
+    for one in two[::-1] if is_backwards else two:
+        await arena.store(one)
+    taken = await arena.send(arena.patching("l0-g6-0", ports_patch(8000, 8001)))
+    result.expect(taken.is_done, f"with failurePolicy Ignore a dead webhook is in the way of an update: {taken}")
+    result.counts["stored while the webhook was away"] += 4
+
+
+def _claims(world: StoredWorld, arena: Arena, *, key: str) -> list[tuple[str, str]]:
+    name = GroupName(arena.namespace, key)
+    return [(c.service, str(c.listener)) for ledger in world.ledgers if ledger.name == name for c in ledger.claims]
+
+
+async def _accepted(town: Town, arena: Arena | None = None, *, of: StoredWorld | None = None) -> list[ServiceView]:
+    world = of or await town.world()
     ledgers = {ledger.name: ledger for ledger in world.ledgers}
     wanted = {one.namespace for one in ([arena] if arena else town.arenas)}
     return [
@@ -262,7 +342,9 @@ async def _accepted(town: Town, arena: Arena | None = None) -> list[ServiceView]
 
 
 def _specs(world: StoredWorld) -> list[ServiceView]:
-    return sorted(world.services, key=lambda service: service.name)
+    """Of those that were there before us."""
+    there = (service for service in world.services if not service.name.name.startswith(_WRITER))
+    return sorted(there, key=lambda service: service.name)
 
 
 def _now() -> datetime:

@@ -99,9 +99,16 @@ def _steal(version: str) -> tuple[bytes, str]:
     return json.dumps([read, stolen]).encode(), JSON_PATCH
 
 
+def _disown(version: str) -> tuple[bytes, str]:
+    """Metadata is everybody's, and who owns which field is metadata too; the race tells whether a claim was lost."""
+    metadata: Manifest = {"resourceVersion": version, "managedFields": [{}]}
+    return json.dumps({"metadata": metadata}).encode(), MERGE_PATCH
+
+
 EDITS: Final = (
     _merge({"claims": []}),
     _steal,
+    _disown,
     _merge({"staticAddress": "192.0.2.99"}),
     _merge({"claims": None}),
 )

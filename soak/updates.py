@@ -8,7 +8,7 @@ from typing import Final
 
 from localcluster.waiting import DeadlinePassed, wait_until
 from sharedvip.annotations import SHARED_VIP
-from soak.arena import Manifest, member
+from soak.arena import Manifest, member, ports_patch
 from soak.result import Result
 from soak.rig import REPLICAS, Rig
 
@@ -219,6 +219,8 @@ def names_and_ends(desk: Desk) -> None:
     desk.may("delete", "svc", "slow", "--wait=false")
     desk.may_not("create", "-f", "-", given=member("next", key="k", ports=[443]), rule="duplicate-port")
     desk.may("label", "svc", "slow", "still=changeable")
+    # What is being deleted is never refused anything: it would be kept from its end.
+    desk.may(*_patch("slow", ports_patch(80)))
     desk.may(*_patch("slow", {"metadata": {"finalizers": None}}))
     desk.may("create", "-f", "-", given=member("next", key="k", ports=[443]))
 
@@ -236,19 +238,3 @@ CHAPTERS: Final[tuple[Callable[[Desk], None], ...]] = (
     gitops,
     names_and_ends,
 )
-
-
-def privacy(desk: Desk, *, abroad: str) -> None:
-    """Nothing of another namespace's Services, keys or name is in a refusal."""
-    there = Desk(desk.rig, abroad, desk.result)
-    there.may("create", "-f", "-", given=member("secret-service", key="secret-key", address="10.127.0.2"))
-    there.may("create", "-f", "-", given=member("secret-plain", key=None, address="10.127.0.3"))
-    for number in (2, 3):
-        asked = member("asker", key="k", address=f"10.127.0.{number}")
-        # Who shares nothing has no claim, and never came by: replicas know of its address by their caches, soon.
-        desk.refuses_soon(asked, rule="static-address-taken")
-        desk.may_not("create", "-f", "-", given=asked, rule="static-address-taken")
-        _, said = desk.kubectl("create", "-f", "-", given=asked)
-        desk.result.expect("in another namespace" in said, f"the refusal does not say where: {said}")
-        told = [word for word in ("secret", abroad) if word in said]
-        desk.result.expect(not told, f"the refusal tells {told}: {said}")

@@ -5,10 +5,12 @@ for it. A Service that never had the annotation is not asked about; this one is.
 lock says so until that is stored: whoever joins meanwhile waits.
 """
 
+import contextlib
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from cluster.errors import ClusterError
 from cluster.ip_addresses import Leaver
 from sharedvip.leaving import address_taken_along, left_group
 from sharedvip.ledger import Ledger, Member, member_of
@@ -44,8 +46,10 @@ async def leaving_denials(
     if holder is None and not asked.is_dry_run:
         await require_caller(asked.caller)
         if await world.held.locks.owner(address) is None:
-            # It came past admission: where it may, it joins first, so that its lock goes as soon as it has left.
-            await join(replace(asked, candidate=asked.old))
+            # It came past admission: where it may, it joins first, so that its lock goes as soon as it has left. Where
+            # it cannot (no more SharedVIPs by a quota, a namespace that goes), the note alone tells who joins.
+            with contextlib.suppress(ClusterError):
+                await join(replace(asked, candidate=asked.old))
         holder = await _announced(asked.old, group, address, look=look, to=world)
     if holder is None:
         return ()

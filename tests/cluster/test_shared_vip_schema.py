@@ -173,3 +173,34 @@ def test_a_report_on_a_group_that_is_gone_is_nothing(connection: Connection) -> 
         assert await store.read(group_in(connection.namespace)) is None
 
     connection.tell(story)
+
+
+def test_what_others_write_meanwhile_is_judged_anew(connection: Connection) -> None:
+    """A report is of the version that was read; who may write no more writes nothing."""
+
+    class NoLeader(Exception):  # noqa: N818 - a word of this test
+        """Somebody else leads by now."""
+
+    async def story(api: KubernetesApi) -> None:
+        group = Claimant(SharedVipStore(api), group_in(connection.namespace))
+        await group.claim(member("web"), "80/TCP")
+        asked: list[str] = []
+
+        def others_write() -> None:
+            asked.append("may I?")
+            if len(asked) == 1:
+                edit = '--patch={"status": {"virtualService": "another"}}'
+                connection.kubectl("patch", "sharedvip", KEY, "--subresource=status", "--type=merge", edit)
+
+        await group.store.report(group.group, STATUS, now=NOW, may_write=others_write)
+        assert len(asked) == 2
+        assert connection.get("sharedvip", KEY)["status"]["virtualService"] == STATUS.virtual_service
+
+        def is_over() -> None:
+            raise NoLeader
+
+        with pytest.raises(NoLeader):
+            await group.store.report(group.group, replace(STATUS, vip=""), now=NOW, may_write=is_over)
+        assert (await group.read()).vip == STATUS.vip
+
+    connection.tell(story)

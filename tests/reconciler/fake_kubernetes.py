@@ -12,7 +12,7 @@ from itertools import count
 from typing import Literal
 
 from cluster.errors import ClusterError
-from cluster.ip_addresses import IsNeeded, Leaver, Unlocked
+from cluster.ip_addresses import BeingLeftError, IsNeeded, Leaver, Unlocked
 from reconciler.ports import ClaimLostError, GroupReport, HeldAddress, Verdict
 from reconciler.servers import Slice
 from sharedvip.addresses import canonical
@@ -35,6 +35,8 @@ class FakeKubernetes:
     """Addresses that somebody began to unlock, and did not."""
     noted: dict[str, tuple[Leaver, ...]] = field(default_factory=dict[str, tuple[Leaver, ...]])
     """Who is noted on the locks of addresses."""
+    read_as: dict[ServiceName, ServiceView] = field(default_factory=dict[ServiceName, ServiceView])
+    """Services that are stored otherwise than the watch has shown."""
     verdicts: dict[ServiceName, Verdict] = field(default_factory=dict[ServiceName, Verdict])
     reports: dict[GroupName, GroupReport] = field(default_factory=dict[GroupName, GroupReport])
     events: list[tuple[str, str, str]] = field(default_factory=list[tuple[str, str, str]])
@@ -118,7 +120,7 @@ class FakeKubernetes:
 
     async def read_service(self, name: ServiceName) -> ServiceView | None:
         """As ``Kubernetes``."""
-        return self.stored.get(name)
+        return self.read_as.get(name, self.stored.get(name))
 
     async def read_ledger(self, group: GroupName) -> Ledger | None:
         """As ``Kubernetes``."""
@@ -188,9 +190,11 @@ class FakeKubernetes:
         self.reports[group] = report
         self._store(replace(self.ledgers[group], vip=report.vip))
 
-    async def take_address(self, address: str, group: GroupName) -> AddressHolder | None:
+    async def take_address(self, address: str, group: GroupName, *, minds_leaver: bool = False) -> AddressHolder | None:
         """As ``Kubernetes``."""
         holder = self.addresses.setdefault(address, group)
+        if holder == group and minds_leaver and address in self.noted:
+            raise BeingLeftError(self.noted[address])
         return None if holder == group else AddressHolder(holder.namespace, key=holder.key)
 
     async def release_address(self, address: str, group: GroupName, *, is_needed: IsNeeded) -> Unlocked:

@@ -80,3 +80,30 @@ def test_a_lock_that_was_made_for_a_leave_goes_with_it(left: ServiceView | None)
     settled = asyncio.run(keeper.settle(GROUP))
     asyncio.run(keeper.release_addresses(GROUP, settled.ledger))
     assert A not in kubernetes.addresses
+
+
+def test_a_service_of_another_type_keeps_no_lock() -> None:
+    """It asks for the group's address, and can never have it: whoever wants that would wait for ever."""
+    kubernetes = FakeKubernetes()
+    kubernetes.admit(WEB, at=START)
+    kubernetes.apply(replace(API, type="ClusterIP", load_balancer_ip=A))
+    kubernetes.addresses[A] = GROUP
+    keeper = LedgerKeeper(kubernetes, policy=Policy(), now=lambda: START)
+    asyncio.run(keeper.settle(GROUP))
+    kubernetes.delete(WEB.name)
+    settled = asyncio.run(keeper.settle(GROUP))
+    asyncio.run(keeper.release_addresses(GROUP, settled.ledger))
+
+    assert A not in kubernetes.addresses
+
+
+def test_a_standby_remembers_no_locks() -> None:
+    """It would for ever; who takes over reads all of them."""
+    kubernetes = FakeKubernetes()
+    kubernetes.admit(WEB, at=START)
+    keeper = LedgerKeeper(kubernetes, policy=Policy(), now=lambda: START)
+    keeper.observe(GROUP, is_leading=False)
+    assert keeper.groups_with_addresses() == ()
+
+    keeper.observe(GROUP)
+    assert keeper.groups_with_addresses() == (GROUP,)

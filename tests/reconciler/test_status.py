@@ -8,10 +8,11 @@ import pytest
 
 from cluster.ako_resources import DetailedService
 from cluster.service_status import Shown, entries_for
-from reconciler.ports import Verdict
+from reconciler.ports import GroupReport, Verdict
 from reconciler.status import StatusKeeper
 from sharedvip.model import ServiceView
-from tests.builders import service
+from tests.builders import GROUP, service
+from tests.reconciler.controller import START
 from tests.reconciler.fake_kubernetes import FakeKubernetes
 
 WEB = service("web")
@@ -125,3 +126,45 @@ def test_a_service_that_was_forgotten_is_told_anew() -> None:
         return [reason for _, _, reason in kubernetes.events]
 
     assert asyncio.run(story()) == ["ControllerUnreachable"] * 2
+
+
+def test_who_was_warned_is_told_of_its_next_conflict_as_a_member() -> None:
+    """It had another type, and an Event on that; now it is refused for a port."""
+    kubernetes, statuses = _world()
+    first, second = (Verdict(is_ready=False, reason="Conflict", message=message) for message in ("type", "port"))
+
+    async def story() -> None:
+        await statuses.warn(WEB, first)
+        await statuses.publish(WEB, vip="", verdict=second)
+
+    asyncio.run(story())
+    assert len(kubernetes.events) == 2
+
+
+def test_who_was_warned_and_has_its_status_taken_back_is_not_warned_again() -> None:
+    """Or where another manager owns our condition, each resync would be an Event."""
+    kubernetes, statuses = _world()
+
+    async def story() -> None:
+        for _ in range(2):
+            await statuses.warn(WEB, AWAY)
+            await statuses.withdraw(WEB)
+
+    asyncio.run(story())
+    assert len(kubernetes.events) == 1
+
+
+def test_the_group_s_address_is_told_again_where_it_was_lost() -> None:
+    """A hand took it out, or a leader of before wrote what was true then: admission goes by it."""
+    kubernetes, statuses = _world()
+    kubernetes.admit(WEB, at=START)
+    report = GroupReport("10.0.0.1", "", (), ("web",), READY)
+
+    async def story() -> list[str]:
+        for vip in ("", "10.0.0.1", "10.0.0.2"):
+            kubernetes.ledgers[GROUP] = replace(kubernetes.ledgers[GROUP], vip=vip)
+            await statuses.report(GROUP, report)
+        return kubernetes.writes
+
+    assert asyncio.run(story()).count("report") == 2
+    assert kubernetes.ledgers[GROUP].vip == "10.0.0.1"

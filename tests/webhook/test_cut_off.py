@@ -26,6 +26,7 @@ pytestmark = pytest.mark.e2e
 
 CALLER_SECONDS = 10
 AT_ONCE = 3
+STALENESS = "sharedvip_cache_staleness_seconds"
 
 
 @contextmanager
@@ -90,6 +91,7 @@ def test_who_has_heard_nothing_for_too_long_is_not_ready(connection: Connection,
         network.hold()
         webhook.wait_for("/readyz", 503)
         assert "the API server has said nothing for " in webhook.health("/readyz")[1]
+        assert min(webhook.metric(f'{STALENESS}{{resource="{one}"}}') for one in ("services", "sharedvips")) > 4
         assert webhook.health("/livez")[0] == 200
 
         network.release()

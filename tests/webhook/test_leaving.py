@@ -11,7 +11,9 @@ import pytest
 from starlette.types import Message
 
 from cluster.api import KubernetesApi
+from cluster.errors import ApiError
 from cluster.ip_addresses import AddressLocks, Leaver
+from cluster.shared_vips import SharedVipStore
 from sharedvip.annotations import SHARED_VIP
 from sharedvip.ledger import GRACE, grow, member_of
 from sharedvip.model import GroupName, ServiceView
@@ -402,5 +404,25 @@ def test_who_has_left_with_the_address_has_it_however_late_the_cache(connection:
         joining = replace(scene.new("api", "443/TCP", load_balancer_ip=address), patience_seconds=0.2)
         assert "try again" in messages(await scene.validate(joining))
         assert await scene.claims() == []
+
+    tell(connection, story)
+
+
+def test_who_may_leave_leaves_also_where_its_group_can_have_no_ledger(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quota of SharedVIPs, or a namespace that goes: it came past admission, and would only join to leave."""
+
+    async def none_may_be_made(store: SharedVipStore, group: GroupName) -> None:
+        del store
+        raise ApiError(403, "Forbidden", message=f"no more for {group.key}")
+
+    async def story(scene: Scene) -> None:
+        address = some_address()
+        leaver = await scene.stored("web", "80/TCP", loadBalancerIP=address)
+        monkeypatch.setattr(SharedVipStore, "found", none_may_be_made)
+
+        assert messages(await scene.validate(leaving(leaver))) == ""
+        assert await scene.lock_of(address) == KEY
 
     tell(connection, story)

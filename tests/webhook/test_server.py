@@ -9,12 +9,15 @@ import threading
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from secrets import token_hex
+from typing import Any, cast
 
 import pytest
 
 from certs.issue import KeyPair, expiry
 from localcluster.cluster import LocalCluster
 from localcluster.ports import LOOPBACK
+from localcluster.waiting import wait_until
 from tests.builders import service_object
 from tests.certs.builders import DAY, serving, today
 from tests.webhook.process import DEADLINE_SECONDS, DELETION, HEADERS, Webhook, started
@@ -61,6 +64,35 @@ def test_writes_to_the_ledger_are_counted_by_their_purpose(webhook: Webhook, nam
         connection.close()
 
     assert [webhook.metric(name) for name in written] == [number + 1 for number in before]
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"), [pytest.param("LoadBalancer", 200, id="decided"), pytest.param(7, 400, id="not understood")]
+)
+def test_one_line_of_the_log_tells_of_a_request_and_nothing_of_its_body(
+    webhook: Webhook, namespace: str, kind: object, status: int
+) -> None:
+    """An annotation may be a secret."""
+    uid, secret = token_hex(8), "hush-hush"
+    made = cast("dict[str, Any]", service_object("web", "80/TCP", namespace=namespace, spec={"type": kind}))
+    made["metadata"] |= {"uid": uid, "annotations": {**made["metadata"]["annotations"], "secret": secret}}
+    asked = encoded(review(made, namespace=namespace, uid=uid, dryRun=True))
+    connection = webhook.connect()
+    try:
+        connection.request("POST", "/validate", asked, HEADERS)
+        assert connection.getresponse().status == status
+    finally:
+        connection.close()
+
+    # Of what is not understood nobody knows whose it is.
+    sign = uid if status == 200 else "admission.failed"
+
+    def lines() -> list[str]:
+        return [line for line in webhook.children.log_tail("webhook").splitlines() if sign in line]
+
+    wait_until(lambda: bool(lines()), what="the log tells of it", deadline_seconds=DEADLINE_SECONDS)
+    assert len(lines()) == 1 or status != 200
+    assert secret not in webhook.children.log_tail("webhook")
 
 
 @pytest.mark.parametrize(

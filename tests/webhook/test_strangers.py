@@ -53,3 +53,15 @@ def test_what_needs_no_ledger_is_answered_all_the_same() -> None:
     stranger = service("\0", key=None, namespace=NAMESPACE)
 
     assert asyncio.run(admission().validate(Asked(stranger, None))).denials == ()
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+def test_nor_is_it_where_a_service_leaves(*, is_old: bool) -> None:
+    """Who came past admission is claimed for first, with its uid as part of the field manager."""
+    old = service("web", load_balancer_ip="10.0.0.1")
+    stranger = replace(old, uid="\0" * 100_000)
+    asked = Asked(replace(old if is_old else stranger, sharing_key=None), stranger if is_old else old)
+    field = "oldObject" if is_old else "object"
+
+    with pytest.raises(BadReviewError, match=rf"^request\.{field} is not a Service: "):
+        asyncio.run(admission().validate(asked))

@@ -1,0 +1,78 @@
+"""Locks the addresses that a group claims; it claims nothing, and lets no lock go.
+
+Admission claims first and locks then, so a lock is missing only where nobody asked admission, or a hand took it.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from cluster.ip_addresses import BeingLeftError, Leaver
+from reconciler.ports import Kubernetes
+from sharedvip.holders import holds_by_itself
+from sharedvip.ledger import Ledger, Member
+from sharedvip.model import AddressHolder, GroupName, ServiceName
+
+_log = structlog.get_logger("reconciler.locking")
+
+
+class Locking:
+    """The locks of all groups.
+
+    Args:
+        kubernetes: The cluster.
+        now: UTC.
+    """
+
+    def __init__(self, kubernetes: Kubernetes, *, now: Callable[[], datetime]) -> None:
+        self._kubernetes: Final = kubernetes
+        self._now: Final = now
+
+    async def lock(self, group: GroupName, ledger: Ledger | None) -> AddressHolder | None:
+        """Lock all that the group claims; who holds one of them otherwise.
+
+        Raises:
+            BeingLeftError: A member is about to leave with one, or has left with it: who joins has to wait.
+            ClusterError: The API server refused or could not be asked.
+        """
+        for address in sorted(ledger.addresses) if ledger else ():
+            # The time of before the look: what is over by then was over when the Service was read.
+            now = self._now()
+            try:
+                holder = await self._kubernetes.take_address(address, group, minds_leaver=True)
+            except BeingLeftError as error:
+                if await self._is_being_left(ledger, address, error.leavers, now=now):
+                    raise
+                continue
+            if holder is not None:
+                return holder
+        return None
+
+    async def _is_being_left(
+        self, ledger: Ledger | None, address: str, leavers: Sequence[Leaver], *, now: datetime
+    ) -> bool:
+        for leaver in leavers:
+            if ledger is None or ledger.members == (Member(leaver.service, leaver.uid),):
+                # There is nobody else to be disturbed.
+                continue
+            stored = await self._kubernetes.read_service(ServiceName(ledger.name.namespace, leaver.service))
+            has_left = stored is not None and stored.uid == leaver.uid and holds_by_itself(stored, address)
+            if has_left or leaver.may_leave(stored, now=now):
+                return True
+        return False
+
+    async def lock_again(self, group: GroupName, address: str) -> None:
+        """A hand has deleted the lock: admission takes it with the claim, and does not come back for it.
+
+        Raises:
+            ClusterError: The API server refused or could not be asked.
+        """
+        live = await self._kubernetes.read_ledger(group)
+        if live is not None and address in live.addresses:
+            holder = await self._kubernetes.take_address(address, group)
+            is_taken = holder is None
+            _log.warning(
+                "address.locked_again", namespace=group.namespace, key=group.key, address=address, is_ours=is_taken
+            )
