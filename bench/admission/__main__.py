@@ -11,7 +11,18 @@ from bench.admission import opa, policies, reviews
 from bench.admission.load import Summary, Target, measure, write_bodies
 from bench.admission.page import PLOT, render_creates_plot, render_page
 from bench.admission.population import MEMBERS, Namespace
-from bench.admission.results import FASTAPI, FLOOR, INDEXED, INVENTORY, PORTS, REFUSAL, UPDATE, Results
+from bench.admission.results import (
+    FASTAPI,
+    FLOOR,
+    INDEXED,
+    INDEXED_PORTS,
+    INVENTORY,
+    INVENTORY_PORTS,
+    PORTS,
+    REFUSAL,
+    UPDATE,
+    Results,
+)
 from bench.admission.stage import FLOOR as FLOOR_PROGRAM
 from bench.admission.stage import ROOT, WEBHOOK, Progress, Stage
 
@@ -77,6 +88,8 @@ def _targets(stage: Stage, stored: list[reviews.JsonObject], progress: Progress)
         Target(FASTAPI, floor_port, floor, update, path="/fastapi"),
         Target(INDEXED, indexed, pids["opa-indexed"], update, path=opa.PATH),
         Target(INVENTORY, inventory, pids["opa-inventory"], update, path=opa.PATH),
+        Target(INDEXED_PORTS, indexed, pids["opa-indexed"], ports, path=opa.PATH),
+        Target(INVENTORY_PORTS, inventory, pids["opa-inventory"], ports, path=opa.PATH),
     ]
 
 

@@ -66,6 +66,8 @@ class Throughs:
     writes_per_create: float
     writes_with_address: float
     """Likewise, in a group that has a static address."""
+    writes_with_lock: float
+    """Of the first create there, which takes the lock on the address too."""
     updates_ms: float
     updates: int
     writes_per_update: float
@@ -90,10 +92,12 @@ def measure(stage: Stage, namespaces: Sequence[Namespace], *, rounds: int, creat
                 written += ledger_writes(stage.metrics()) - before
                 admitted += creates * _TIMES[policy] * len(entries)
     updates, writes = writer.update(namespaces[-1], count=rounds * creates)
+    with_lock, with_address = writer.count_with_address(namespaces[-1], creates=rounds * creates)
     return Throughs(
         found,
         writes_per_create=written / admitted,
-        writes_with_address=writer.count_with_address(namespaces[-1], creates=rounds * creates),
+        writes_with_address=with_address,
+        writes_with_lock=with_lock,
         updates_ms=statistics.median(updates),
         updates=len(updates),
         writes_per_update=writes / len(updates),
@@ -144,17 +148,18 @@ class Writer:
         self._take_away(group, [reply.parse()])
         return reply.milliseconds
 
-    def count_with_address(self, namespace: Namespace, *, creates: int) -> float:
-        """Ledger writes for each create in a group that has a static address, and its lock since the first."""
+    def count_with_address(self, namespace: Namespace, *, creates: int) -> tuple[float, float]:
+        """Ledger writes of the first create in a group that has a static address, and for each of the others."""
         group = next(g for g in self._stage.groups if g.namespace == namespace.name and g.static_address)
         self._stage.set_policy(namespace.name, "ours")
         self.wait_for(namespace, "ours")
-        before = 0.0
-        for number in range(creates + 1):
-            if number == 1:
-                before = ledger_writes(self._stage.metrics())
-            self._take_away(group, [self._post(group, self._next()).parse()])
-        return (ledger_writes(self._stage.metrics()) - before) / creates
+        counts = [ledger_writes(self._stage.metrics())]
+        for creating in (1, creates):
+            for _ in range(creating):
+                self._take_away(group, [self._post(group, self._next()).parse()])
+            counts.append(ledger_writes(self._stage.metrics()))
+        before, first, last = counts
+        return first - before, (last - first) / creates
 
     def update(self, namespace: Namespace, *, count: int) -> tuple[list[float], float]:
         """Change a label of members, under us: each in milliseconds, and how often the ledger was written for all."""

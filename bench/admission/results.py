@@ -14,6 +14,8 @@ PORTS: Final = "ours, another target port"
 REFUSAL: Final = "ours, refusal"
 INDEXED: Final = "OPA, indexed by group"
 INVENTORY: Final = "OPA, inventory"
+INDEXED_PORTS: Final = "OPA, indexed by group, another target port"
+INVENTORY_PORTS: Final = "OPA, inventory, another target port"
 MEMORY_LIMIT_MIB: Final = 100.0
 
 
@@ -65,14 +67,18 @@ def _floor(results: Results) -> Iterator[Verdict]:
 
 
 def _opa(results: Results) -> Iterator[Verdict]:
-    ours = results.decisions[UPDATE]
-    for name, factor in ((INVENTORY, 20), (INDEXED, 2)):
-        opa = results.decisions[name]
+    for of, name, factor in (
+        (UPDATE, INVENTORY, 20),
+        (UPDATE, INDEXED, 2),
+        (PORTS, INVENTORY_PORTS, 20),
+        (PORTS, INDEXED_PORTS, 2),
+    ):
+        ours, opa = results.decisions[of], results.decisions[name]
         ratio = ours.rate_ratio(opa)
-        yield Verdict(f"at least {factor} times the rate of {name}", f"{ratio:.1f}", ratio >= factor)
+        yield Verdict(f"{of}: at least {factor} times the rate of {name}", f"{ratio:.1f}", ratio >= factor)
         is_lower = ours.p50_ms < opa.p50_ms and ours.p99_ms < opa.p99_ms
         found = f"{ours.p50_ms:.2f} and {ours.p99_ms:.2f} ms against {opa.p50_ms:.2f} and {opa.p99_ms:.2f} ms"
-        yield Verdict(f"p50 and p99 below those of {name}", found, is_lower)
+        yield Verdict(f"{of}: p50 and p99 below those of {name}", found, is_lower)
 
 
 def _policies(results: Results) -> Iterator[Verdict]:
@@ -85,6 +91,7 @@ def _policies(results: Results) -> Iterator[Verdict]:
     for writes, where in (
         (through.writes_per_create, ""),
         (through.writes_with_address, ", in a group with an address"),
+        (through.writes_with_lock, ", the first one with its address"),
     ):
         yield Verdict(f"ledger writes for an admitted create{where}: at most 1", f"{writes:.2f}", writes <= 1)
     writes = through.writes_per_update
