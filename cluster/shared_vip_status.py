@@ -51,10 +51,15 @@ async def write_status(
         if without_empty(_STATUS.decode(stored).status) == without_empty(said):
             # A new leader reports every group: a read is a third of what a write costs.
             return
+        version = {"resourceVersion": before.metadata.resource_version}
         may_write()
-        body = document(name, metadata={"resourceVersion": before.metadata.resource_version}, status=said)
         try:
-            await _patch(api, name, body, timeout_seconds)
+            if not before.metadata.managed_fields:
+                # A hand has emptied them. The API server gives all fields an owner at the next apply, but only those of
+                # the resource that is applied: a status first, and the spec would be anybody's (1.36.3).
+                await _apply(api, path_of(name), document(name, metadata=version), timeout_seconds)
+                continue
+            await _apply(api, f"{path_of(name)}/status", document(name, metadata=version, status=said), timeout_seconds)
         except Conflict:
             if not left:
                 raise
@@ -62,8 +67,7 @@ async def write_status(
             return
 
 
-async def _patch(api: KubernetesApi, name: GroupName, body: bytes, timeout_seconds: float) -> None:
+async def _apply(api: KubernetesApi, path: str, body: bytes, timeout_seconds: float) -> None:
     query = {"fieldManager": RECONCILER, "force": "true"}  # it is ours: a hand's edit is undone
-    path = f"{path_of(name)}/status"
     with contextlib.suppress(NotFound):
         await api.request("PATCH", path, query=query, body=body, content_type=APPLY, timeout_seconds=timeout_seconds)

@@ -25,6 +25,7 @@ class HeldAddresses:
         members: Iterable[ServiceView],
         *,
         stored: Callable[[ServiceName], ServiceView | None],
+        is_leading: bool = True,
     ) -> None:
         """What the ledger says; and what a member had that has it no more, or has left with, in a ledger or not.
 
@@ -35,10 +36,13 @@ class HeldAddresses:
             ledger: The group's.
             members: As observed.
             stored: Any Service, as observed; None: there is none.
+            is_leading: Whether to remember it: a standby would for ever, and reads all locks when it takes over.
         """
         carried, before = {s.name: static_address(s) for s in members}, self._carried.pop(group, {})
         if carried:
             self._carried[group] = carried
+        if not is_leading:
+            return
         gone = filter(None, map(stored, before.keys() - carried.keys()))
         taken = [static_address(service) for service in gone if service.sharing_key is None]
         given_up = set(before.values()) - set(carried.values())

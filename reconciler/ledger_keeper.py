@@ -81,13 +81,10 @@ class LedgerKeeper:
         self._unlocking: Final = Unlocking(kubernetes, now=now)
 
     def observe(self, group: GroupName, *, is_leading: bool = True) -> None:
-        """Remember which claims the world shows now: call it at every event, as what comes and goes is soon unseen.
-
-        A standby does not remember who may have which lock: it would for ever, and reads all locks when it takes over.
-        """
+        """Remember which claims the world shows now: call it at every event, as what comes and goes is soon unseen."""
         ledger, members = self._current(group), self._kubernetes.members(group)
-        if is_leading:
-            self._unlocking.held.observe(group, ledger, members, stored=self._kubernetes.service)
+        held, stored = self._unlocking.held, self._kubernetes.service
+        held.observe(group, ledger, members, stored=stored, is_leading=is_leading)
         if ledger is None:
             self._confirmed.pop(group, None)
             return

@@ -3,10 +3,12 @@
 Nothing is written when nothing changed, compared with what was last written and with what the cache shows.
 """
 
+import contextlib
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from cluster.ako_resources import DetailedService
+from cluster.errors import Conflict
 from cluster.service_status import Shown, entries_for
 from reconciler.ports import GroupReport, Kubernetes, Verdict
 from sharedvip.addresses import canonical
@@ -67,8 +69,10 @@ class StatusKeeper:
         """
         ledger = self._kubernetes.ledger(group)
         if self._reported.get(group) != report or (ledger is not None and ledger.vip != report.vip):
-            await self._kubernetes.report(group, report)
-            self._reported[group] = report
+            # Who writes the ledger all the time brings the next pass with it, and the others are not to wait for that.
+            with contextlib.suppress(Conflict):
+                await self._kubernetes.report(group, report)
+                self._reported[group] = report
 
     def forget(self, group: GroupName) -> None:
         """The group is no more."""

@@ -15,7 +15,7 @@ from sharedvip.ledger import GRACE
 from soak import claims, living, serving, storms, strangers, updates
 from soak.arena import Arena
 from soak.fuzz import fuzz
-from soak.races import RACES, Race, run_race
+from soak.races import RACES, WRITERS, Race, run_race
 from soak.result import Result
 from soak.rig import Rig
 from soak.saturation import saturated
@@ -133,7 +133,7 @@ async def _serving(program: Callable[..., Awaitable[None]], trial: Trial) -> Non
     await program(trial.rig, await trial.arena("serving"), rounds=trial.rounds, result=trial.result)
 
 
-async def _in_lanes(program: Callable[..., Awaitable[None]], trial: Trial, *arenas: Arena) -> None:
+async def _in_lanes(program: Callable[..., Awaitable[None]], trial: Trial, *arenas: Arena, lanes: int) -> None:
     """Rounds, some at a time, so that all replicas have to do with them."""
     tickets, before = iter([arenas[0].ticket() for _ in range(trial.rounds)]), await trial.rig.decided()
 
@@ -143,7 +143,8 @@ async def _in_lanes(program: Callable[..., Awaitable[None]], trial: Trial, *aren
             trial.result.rounds += 1
             await asyncio.gather(*(arena.delete_round(ticket) for arena in arenas))
 
-    await asyncio.gather(*(lane() for _ in range(_LANES)))
+    # Each lane asks for one thing at a time, and the API server keeps to the connections it used last.
+    await asyncio.gather(*(lane() for _ in range(lanes)))
     await _expect_all_decided(trial, before)
 
 
@@ -155,7 +156,7 @@ async def _expect_all_decided(trial: Trial, before: tuple[float, ...]) -> None:
 
 def _claiming(program: Callable[..., Awaitable[None]], *, name: str, tried: str) -> Guarantee:
     async def run(trial: Trial) -> None:
-        await _in_lanes(program, trial, await trial.arena(name))
+        await _in_lanes(program, trial, await trial.arena(name), lanes=WRITERS)
 
     return Guarantee(name, tried, run)
 
@@ -172,7 +173,7 @@ async def _privacy(trial: Trial) -> None:
     desk = updates.Desk(trial.rig, here.namespace, trial.result)
     await asyncio.to_thread(partial(strangers.asks_abroad, desk, abroad=abroad.namespace))
     await asyncio.to_thread(_clear, trial.rig, abroad.namespace)
-    await _in_lanes(strangers.race_abroad, trial, here, abroad)
+    await _in_lanes(strangers.race_abroad, trial, here, abroad, lanes=_LANES)
 
 
 async def _living(trial: Trial) -> None:

@@ -46,8 +46,8 @@ _ENOUGH_SETTLED: Final = 2
 _log = structlog.get_logger()
 
 
-class GroupIsBeingLeft(ClaimRefused):
-    """Its last member has asked to take the address along; it need not be in the ledger, and its wish is no hand's."""
+class AddressIsInMotion(ClaimRefused):
+    """A Service is about to leave the group with its address, or to join with it: that is no hand's edit."""
 
 
 class Claiming:
@@ -174,7 +174,7 @@ class Claiming:
                 if all(conflicts is None for conflicts in leaving):
                     continue
                 await self._give_back(asked, claimed)
-                return GroupIsBeingLeft(tuple(conflict for conflicts in leaving for conflict in conflicts or ()))
+                return AddressIsInMotion(tuple(conflict for conflicts in leaving for conflict in conflicts or ()))
             if holder is not None:
                 await self._give_back(asked, claimed)
                 # What was wrong before stays as it was, and claims nothing.
@@ -334,7 +334,7 @@ def _is_of_nobody(lost_to: ClaimRefused | LedgerIsLeaving, look: Look) -> bool:
     The rules have judged what it says; what it says against nobody is taken back, at the version that was judged.
     """
     ledger = look.view.ledger
-    if ledger is None or isinstance(lost_to, LedgerIsLeaving | GroupIsBeingLeft) or not lost_to.conflicts:
+    if ledger is None or isinstance(lost_to, LedgerIsLeaving | AddressIsInMotion) or not lost_to.conflicts:
         return False
     # Stale members too: theirs was just released in their own name, and needs no force.
     stale = {Member(claim.service, claim.uid) for claim in look.stale}
@@ -360,7 +360,7 @@ def _unclaimed(asked: Asked, view: View) -> Answer | ClaimRefused | None:
         # A cache may be late to show that it was accepted, or that its conflict is over.
         return None
     # What speaks against it may be a newcomer's claim, which is about to be given back.
-    return ClaimRefused(_joining(view)) if view.is_old_only_pending(asked) else Answer()
+    return AddressIsInMotion(_joining(view)) if view.is_old_only_pending(asked) else Answer()
 
 
 def _joining(view: View) -> tuple[FieldConflict, ...]:

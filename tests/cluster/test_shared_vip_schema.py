@@ -10,7 +10,7 @@ import yaml
 from cluster.api import KubernetesApi
 from cluster.metrics import REQUESTS
 from cluster.shared_vip_documents import ListenerStatus, SharedVipStatus
-from cluster.shared_vips import SharedVipStore
+from cluster.shared_vips import ClaimRefused, SharedVipStore
 from localcluster.cluster import LocalCluster
 from tests.builders import KEY, listener
 from tests.cluster.connection import Connection
@@ -202,5 +202,23 @@ def test_what_others_write_meanwhile_is_judged_anew(connection: Connection) -> N
         with pytest.raises(NoLeader):
             await group.store.report(group.group, replace(STATUS, vip=""), now=NOW, may_write=is_over)
         assert (await group.read()).vip == STATUS.vip
+
+    connection.tell(story)
+
+
+def test_a_claim_keeps_an_owner_where_a_hand_has_emptied_who_owns_what(connection: Connection) -> None:
+    """Metadata is everybody's. A status that is applied first would leave the spec to whoever comes."""
+
+    async def story(api: KubernetesApi) -> None:
+        group = Claimant(SharedVipStore(api), group_in(connection.namespace))
+        await group.claim(member("web"), "80/TCP")
+        edit = '--patch={"metadata": {"managedFields": [{}]}}'
+        await connection.kubectl_async("patch", "sharedvip", KEY, "--type=merge", edit)
+        await group.store.report(group.group, STATUS, now=NOW)
+        assert (await group.read()).vip == STATUS.vip
+
+        with pytest.raises(ClaimRefused):
+            await group.claim(member("late"), "80/TCP")
+        assert (await group.read()).members == (member("web"),)
 
     connection.tell(story)

@@ -107,3 +107,15 @@ def test_a_standby_remembers_no_locks() -> None:
 
     keeper.observe(GROUP)
     assert keeper.groups_with_addresses() == (GROUP,)
+
+
+def test_who_takes_over_knows_who_was_a_member() -> None:
+    """One that leaves before its group's first pass may have left with a lock that is made after all were read."""
+    kubernetes = FakeKubernetes()
+    kubernetes.apply(WEB)
+    keeper = LedgerKeeper(kubernetes, policy=Policy(), now=lambda: START)
+    keeper.observe(GROUP, is_leading=False)
+    kubernetes.apply(replace(WEB, sharing_key=None))
+    keeper.observe(GROUP)
+
+    assert keeper.groups_with_addresses() == (GROUP,)
