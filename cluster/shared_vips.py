@@ -37,7 +37,6 @@ _KEY_IS_MISSING: Final = frozenset({"spec", "spec.key", "<nil>"})
 """The fields that the API server complains of then. Measured on 1.36.3."""
 _log = structlog.get_logger("cluster.shared_vips")
 
-
 _DECODER: Final = msgspec.json.Decoder(RawSharedVip)
 
 

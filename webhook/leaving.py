@@ -38,11 +38,7 @@ async def leaving_denials(
     group, address = left_group(asked.candidate, asked.old), address_taken_along(asked.candidate)
     if group is None or not address or asked.old is None:
         return ()
-
-    async def look(old: ServiceView = asked.old) -> AddressHolder | None:
-        return await _holder(asked, group, address, world) or await _stranger(old, group, address, world)
-
-    holder = await look()
+    holder = await _holder(asked, group, address, world)
     if holder is None and not asked.is_dry_run:
         await require_caller(asked.caller)
         if await world.held.locks.owner(address) is None:
@@ -50,7 +46,9 @@ async def leaving_denials(
             # it cannot (no more SharedVIPs by a quota, a namespace that goes), the note alone tells who joins.
             with contextlib.suppress(ClusterError):
                 await join(replace(asked, candidate=asked.old))
-        holder = await _announced(asked.old, group, address, look=look, to=world)
+        holder = await _announced(
+            asked.old, group, address, look=lambda: _holder(asked, group, address, world), to=world
+        )
     if holder is None:
         return ()
     return static_address_taken.check(asked.candidate, Situation(Group(group), address_holders=(holder,)))
@@ -70,7 +68,7 @@ async def _announced(
 
 
 async def _holder(asked: Asked, group: GroupName, address: str, world: World) -> AddressHolder | None:
-    """The group, if others stay on the address."""
+    """The group, if others stay on the address; or another group, if it is that one's."""
     ledger = await world.ledger(group)
     if ledger is not None and address in ledger.addresses_in_use:
         holder = await _remaining(asked, ledger, world)
@@ -78,12 +76,14 @@ async def _holder(asked: Asked, group: GroupName, address: str, world: World) ->
             return holder
     # Members that came past admission are in no ledger, and stay on the address all the same.
     stays = await world.held.is_asked_for(group, address, but=asked.candidate.name)
-    return AddressHolder(group.namespace, key=group.key) if stays else None
+    return AddressHolder(group.namespace, key=group.key) if stays else await _stranger(asked, group, address, world)
 
 
-async def _stranger(old: ServiceView, group: GroupName, address: str, world: World) -> AddressHolder | None:
-    """Another group, if the leaver asks for that one's address instead of its own."""
-    owner = await world.held.locks.owner(address) if address != static_address(old) else None
+async def _stranger(asked: Asked, group: GroupName, address: str, world: World) -> AddressHolder | None:
+    """Another group, if the leaver asks for that one's address instead of its own: what it has, it may keep."""
+    if asked.old is None or address == static_address(asked.old):
+        return None
+    owner = await world.held.locks.owner(address)
     if owner is None or owner == group:
         return None
     return await world.held.now(AddressHolder(owner.namespace, key=owner.key), address)
