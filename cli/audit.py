@@ -186,7 +186,10 @@ async def read_world(api: KubernetesApi, *, namespace: str = "", with_locks: boo
         raw = []  # sharedvip is not installed: the rules hold all the same
     ledgers = tuple(parse_shared_vip(one) for one in raw)
     return StoredWorld(
-        await read_services(api, namespace=namespace), ledgers, {held.address: held.group for held in locks}
+        await read_services(api, namespace=namespace),
+        ledgers,
+        {lock.address: lock.group for lock in locks if lock.left_since is None},
+        {lock.address: (lock.group, lock.left_since) for lock in locks if lock.left_since is not None},
     )
 
 

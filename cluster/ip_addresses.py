@@ -5,110 +5,70 @@ cluster IPs in the same way (``pkg/registry/core/service/ipallocator``), so an a
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from typing import Final, Literal, NamedTuple
-from urllib.parse import quote
+from typing import Final, Literal
 
 import msgspec
-import structlog
 
 from cluster.api import MERGE_PATCH, KubernetesApi
 from cluster.errors import AlreadyExists, Conflict, NotFound, Unreachable
-from cluster.metadata import ListMeta, ObjectMeta
-from sharedvip.ledger import GRACE, may_be_stored, object_name
-from sharedvip.model import AddressHolder, GroupName, ServiceView
-
-PATH: Final = "/apis/networking.k8s.io/v1/ipaddresses"
-MANAGED_BY: Final = "ipaddress.kubernetes.io/managed-by"
-"""Source: Kubernetes well-known labels; the cluster-IP repair loop only looks at its own."""
-OURS: Final = "sharedvip.dev"
-KEY_ANNOTATION: Final = "sharedvip.dev/key"
-"""The group's key: the parent's name may be a hash, and a lock must be understood when its ``SharedVIP`` is gone."""
-
-LEAVING_ANNOTATION: Final = "sharedvip.dev/leaving"
-"""On a lock that is about to go: who finds it waits until it is gone, or until the annotation is."""
-
-LEAVER_ANNOTATION: Final = "sharedvip.dev/leaver"
-"""On a lock whose group's last member asked to leave and to take the address along: who, each as a ``Leaver``."""
+from cluster.ip_address_documents import (
+    LEAVING_ANNOTATION,
+    LEFT_ANNOTATION,
+    MANAGED_BY,
+    OURS,
+    PATH,
+    HeldAddress,
+    IPAddress,
+    IPAddresses,
+    held_by,
+    holder_by,
+    is_leaving,
+    is_of,
+    leavers_on,
+    left_since,
+    path_of,
+    render,
+)
+from cluster.leavers import LEAVER_ANNOTATION, BeingLeftError, Leaver, render_leavers, render_time
+from cluster.services import read_service
+from sharedvip.holders import holds_by_itself
+from sharedvip.leaving import KEPT
+from sharedvip.ledger import GRACE
+from sharedvip.model import AddressHolder, GroupName, ServiceName
 
 _PAGE_SIZE: Final = 500
 _LOOK_AGAIN_SECONDS: Final = 0.05
-_TIME: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
 _TRIES: Final = 20
 """A second: a lock leaves in some milliseconds, unless the reconciler is stopped in between."""
-_log = structlog.get_logger("cluster.ip_addresses")
 
-
-class HeldAddress(NamedTuple):
-    """An address that a group holds, in canonical spelling."""
-
-    address: str
-    group: GroupName
-    is_leaving: bool = False
-    """Whether somebody has begun to unlock it."""
-
-
-class Leaver(NamedTuple):
-    """A Service, as it was when its update without the annotation was admitted."""
-
-    service: str
-    uid: str
-    resource_version: str
-    since: datetime
-    """UTC, microseconds."""
-    request: str
-    """Tells it from another request for the same: each takes back only what it said itself."""
-
-    def may_leave(self, stored: ServiceView | None, *, now: datetime) -> bool:
-        """Whether that update may still be stored, by its Service as it is now, read live."""
-        return may_be_stored(stored, uid=self.uid, replaces=self.resource_version, since=self.since, now=now)
-
-
-Unlocked = Literal["unlocked", "needed", "not held"]
-"""What became of a lock: it is gone, it stays, or it was not the group's."""
+Unlocked = Literal["unlocked", "left", "needed", "not held"]
+"""What became of a lock: it is gone, only tells who left with the address, stays, or was not the group's."""
 IsNeeded = Callable[[tuple[Leaver, ...]], Awaitable[bool]]
 """Asked live, once a lock says that it is leaving, with who is noted on it."""
-
-
-class BeingLeftError(Exception):
-    """The group has the address, and may just be losing it: its last member has asked to take it along."""
-
-    def __init__(self, leavers: tuple[Leaver, ...]) -> None:
-        """Who that may be."""
-        names = ", ".join(sorted({leaver.service for leaver in leavers}))
-        super().__init__(f"about to leave with the address: {names}")
-        self.leavers = leavers
-
-
-class _ParentRef(msgspec.Struct):
-    group: str = ""
-    resource: str = ""
-    namespace: str = ""
-    name: str = ""
-
-
-class _Spec(msgspec.Struct):
-    parent: _ParentRef = msgspec.field(name="parentRef", default_factory=_ParentRef)
-
-
-class _IPAddress(msgspec.Struct):
-    metadata: ObjectMeta
-    spec: _Spec = msgspec.field(default_factory=_Spec)
-
-
-class _IPAddresses(msgspec.Struct):
-    metadata: ListMeta
-    items: list[_IPAddress] | None = None
 
 
 class AddressLocks:
     """The locks of all groups, live."""
 
-    def __init__(self, api: KubernetesApi, *, on_write: Callable[[], None] = lambda: None) -> None:
-        """Use a connection; ``on_write`` is told before a lock is made, and may raise to forbid it."""
+    def __init__(
+        self,
+        api: KubernetesApi,
+        *,
+        on_write: Callable[[], None] = lambda: None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Use a connection.
+
+        Args:
+            api: The connection.
+            on_write: Told before a lock is made; may raise to forbid it.
+            now: UTC.
+        """
         self._api: Final = api
         self._on_write: Final = on_write
+        self._now: Final = now
 
     async def take(
         self,
@@ -117,6 +77,7 @@ class AddressLocks:
         *,
         is_expected: bool = False,
         minds_leaver: bool = False,
+        but: ServiceName | None = None,
         dry_run: bool = False,
         timeout_seconds: float = 5.0,
     ) -> AddressHolder | None:
@@ -127,12 +88,13 @@ class AddressLocks:
             group: For whom.
             is_expected: The lock is most likely there: look first, and write only if it is not.
             minds_leaver: Say so where somebody has asked to take the address along (``note_leaver``).
+            but: Whose own address it may be: who left a group with it, and joins one.
             dry_run: Write nothing.
             timeout_seconds: For each call.
 
         Returns:
-            Who holds it otherwise: a group with its key, a Service whose cluster IP it is, or something else, without
-            names.
+            Who holds it otherwise: a group with its key, a Service that has left with it or whose cluster IP it is, or
+            something else, without names.
 
         Raises:
             BeingLeftError: Somebody has; whether he still may leave is for who can look at him.
@@ -143,10 +105,16 @@ class AddressLocks:
             if is_to_write and await self._create(address, group, dry_run=dry_run, timeout_seconds=timeout_seconds):
                 return None
             found = await self._read(address, timeout_seconds)
-            if found is not None and not _is_of(found, group):
-                return _holder(found)
-            if found is not None and not _is_leaving(found):
-                if minds_leaver and (leavers := _leavers(found)):
+            if found is not None and left_since(found) is not None:
+                holder = await self._left_to(found, but=but, timeout_seconds=timeout_seconds)
+                if holder is not None or dry_run:
+                    return holder
+                await self._remove(found, timeout_seconds)
+                continue
+            if found is not None and not is_of(found, group):
+                return holder_by(found)
+            if found is not None and not is_leaving(found):
+                if minds_leaver and (leavers := leavers_on(found)):
                     raise BeingLeftError(leavers)
                 return None
             if is_to_write:
@@ -157,7 +125,7 @@ class AddressLocks:
         """False: one is there."""
         if not dry_run:
             self._on_write()
-        query, body = {"dryRun": "All"} if dry_run else {}, _render(address, group)
+        query, body = {"dryRun": "All"} if dry_run else {}, render(address, group)
         try:
             await self._api.request("POST", PATH, query=query, body=body, timeout_seconds=timeout_seconds)
         except AlreadyExists:
@@ -167,7 +135,7 @@ class AddressLocks:
     async def release(
         self, address: str, group: GroupName, *, is_needed: IsNeeded, timeout_seconds: float = 5.0
     ) -> Unlocked:
-        """Unlock an address, if the group holds it and does not need it.
+        """Unlock an address, if the group holds it and does not need it; it tells of a leaver that has it for ``KEPT``.
 
         In two steps, because who claims the address in this very moment finds the lock there and goes on: first the
         lock says that it is leaving (who finds it so waits), then ``is_needed`` looks, live, and only then it goes. A
@@ -178,21 +146,58 @@ class AddressLocks:
         """
         for _ in range(_TRIES):
             found = await self._read(address, timeout_seconds)
-            if found is None or not _is_of(found, group):
+            if found is None or not is_of(found, group):
                 return "not held"
+            if left_since(found) is not None:
+                return await self._swept(found, timeout_seconds)
             try:
                 marked = await self._mark(found, "true", timeout_seconds)
-                if await is_needed(_leavers(marked)):
+                if await is_needed(leavers_on(marked)):
                     await self._mark(marked, None, timeout_seconds)
                     return "needed"
-                version = {"uid": marked.metadata.uid, "resourceVersion": marked.metadata.resource_version}
-                body = msgspec.json.encode({"preconditions": version})
-                await self._api.request("DELETE", _path(address), body=body, timeout_seconds=timeout_seconds)
+                if await self._left_to(marked, timeout_seconds=timeout_seconds) is not None:
+                    left = {LEAVING_ANNOTATION: None, LEFT_ANNOTATION: render_time(self._now())}
+                    await self._annotate(marked, left, timeout_seconds)
+                    return "left"
             except (NotFound, Conflict):
                 # Somebody was faster, and may have given it to another group by now.
                 continue
-            return "unlocked"
+            if await self._remove(marked, timeout_seconds):
+                return "unlocked"
         raise Unreachable(f"IPAddress '{address}' changes all the time")
+
+    async def _swept(self, left: IPAddress, timeout_seconds: float) -> Unlocked:
+        """What tells of who has left with an address, and has it no more, or is known to all by now, may go."""
+        since = left_since(left)
+        if (
+            since is not None
+            and self._now() - since <= KEPT
+            and await self._left_to(left, timeout_seconds=timeout_seconds)
+        ):
+            return "left"
+        await self._remove(left, timeout_seconds)
+        return "unlocked"
+
+    async def _left_to(
+        self, found: IPAddress, *, but: ServiceName | None = None, timeout_seconds: float
+    ) -> AddressHolder | None:
+        """Who is noted on a lock, and has the address by itself, live."""
+        for service in sorted({leaver.service for leaver in leavers_on(found)}):
+            name = ServiceName(found.spec.parent.namespace, service)
+            stored = None if name == but else await read_service(self._api, name, timeout_seconds=timeout_seconds)
+            if stored is not None and holds_by_itself(stored, found.metadata.name):
+                return AddressHolder(name.namespace, service=name.name)
+        return None
+
+    async def _remove(self, found: IPAddress, timeout_seconds: float) -> bool:
+        """False: somebody was faster, and may have given it to another group by now."""
+        version = {"uid": found.metadata.uid, "resourceVersion": found.metadata.resource_version}
+        body = msgspec.json.encode({"preconditions": version})
+        try:
+            await self._api.request("DELETE", path_of(found.metadata.name), body=body, timeout_seconds=timeout_seconds)
+        except (NotFound, Conflict):
+            return False
+        return True
 
     async def note_leaver(
         self, address: str, group: GroupName, leaver: Leaver, *, timeout_seconds: float = 5.0
@@ -209,11 +214,16 @@ class AddressLocks:
             found = await self._read(address, timeout_seconds)
             if found is None:
                 await self._create(address, group, dry_run=False, timeout_seconds=timeout_seconds)
-            elif not _is_of(found, group):
+            elif left_since(found) is not None:
+                name = ServiceName(group.namespace, leaver.service)
+                if await self._left_to(found, but=name, timeout_seconds=timeout_seconds) is not None:
+                    return
+                await self._remove(found, timeout_seconds)
+            elif not is_of(found, group):
                 return
-            elif _is_leaving(found):
+            elif is_leaving(found):
                 await asyncio.sleep(_LOOK_AGAIN_SECONDS)
-            elif await self._say(found, (*_leavers(found, since=leaver.since - GRACE), leaver), timeout_seconds):
+            elif await self._say(found, (*leavers_on(found, since=leaver.since - GRACE), leaver), timeout_seconds):
                 return
         raise Unreachable(f"IPAddress '{address}' changes all the time")
 
@@ -227,32 +237,31 @@ class AddressLocks:
         """
         for _ in range(_TRIES):
             found = await self._read(address, timeout_seconds)
-            if found is None or not _is_of(found, group):
+            if found is None or not is_of(found, group) or left_since(found) is not None:
                 return
-            others = tuple(one for one in _leavers(found) if one != leaver)
+            others = tuple(one for one in leavers_on(found) if one != leaver)
             if await self._say(found, others, timeout_seconds):
                 return
         raise Unreachable(f"IPAddress '{address}' changes all the time")
 
-    async def _say(self, found: _IPAddress, leavers: tuple[Leaver, ...], timeout_seconds: float) -> bool:
+    async def _say(self, found: IPAddress, leavers: tuple[Leaver, ...], timeout_seconds: float) -> bool:
         """False: two have written at once, and the lock is another one by now."""
-        said = " ".join(map(_render_leaver, leavers)) or None
         try:
-            await self._annotate(found, LEAVER_ANNOTATION, said, timeout_seconds)
+            await self._annotate(found, {LEAVER_ANNOTATION: render_leavers(leavers) or None}, timeout_seconds)
         except (NotFound, Conflict):
             return False
         return True
 
-    async def _mark(self, found: _IPAddress, leaving: str | None, timeout_seconds: float) -> _IPAddress:
-        return await self._annotate(found, LEAVING_ANNOTATION, leaving, timeout_seconds)
+    async def _mark(self, found: IPAddress, leaving: str | None, timeout_seconds: float) -> IPAddress:
+        return await self._annotate(found, {LEAVING_ANNOTATION: leaving}, timeout_seconds)
 
-    async def _annotate(self, found: _IPAddress, name: str, said: str | None, timeout_seconds: float) -> _IPAddress:
+    async def _annotate(self, found: IPAddress, said: Mapping[str, str | None], timeout_seconds: float) -> IPAddress:
         version = {"resourceVersion": found.metadata.resource_version, "uid": found.metadata.uid}
-        body = msgspec.json.encode({"metadata": {**version, "annotations": {name: said}}})
+        body = msgspec.json.encode({"metadata": {**version, "annotations": said}})
         answer = await self._api.request(
-            "PATCH", _path(found.metadata.name), body=body, content_type=MERGE_PATCH, timeout_seconds=timeout_seconds
+            "PATCH", path_of(found.metadata.name), body=body, content_type=MERGE_PATCH, timeout_seconds=timeout_seconds
         )
-        return msgspec.json.decode(answer, type=_IPAddress)
+        return msgspec.json.decode(answer, type=IPAddress)
 
     async def owner(self, address: str, *, timeout_seconds: float = 5.0) -> GroupName | None:
         """The group that has locked an address (canonical spelling); None: no group.
@@ -261,11 +270,11 @@ class AddressLocks:
             ClusterError: The API server refused or could not be asked.
         """
         found = await self._read(address, timeout_seconds)
-        held = _held(found) if found is not None else None
-        return held.group if held is not None else None
+        held = held_by(found) if found is not None else None
+        return held.group if held is not None and held.left_since is None else None
 
     async def list_ours(self) -> tuple[HeldAddress, ...]:
-        """All addresses that groups hold, sorted.
+        """All addresses that groups hold, or have let go of while a leaver has them; sorted.
 
         Raises:
             ClusterError: The API server refused or could not be asked.
@@ -276,95 +285,15 @@ class AddressLocks:
             query = {"labelSelector": f"{MANAGED_BY}={OURS}", "limit": str(_PAGE_SIZE)}
             if position:
                 query["continue"] = position
-            page = msgspec.json.decode(await self._api.request("GET", PATH, query=query), type=_IPAddresses)
-            held += [entry for entry in map(_held, page.items or ()) if entry is not None]
+            page = msgspec.json.decode(await self._api.request("GET", PATH, query=query), type=IPAddresses)
+            held += [entry for entry in map(held_by, page.items or ()) if entry is not None]
             position = page.metadata.continue_
             if not position:
                 return tuple(sorted(held))
 
-    async def _read(self, address: str, timeout_seconds: float) -> _IPAddress | None:
+    async def _read(self, address: str, timeout_seconds: float) -> IPAddress | None:
         try:
-            answer = await self._api.request("GET", _path(address), timeout_seconds=timeout_seconds)
+            answer = await self._api.request("GET", path_of(address), timeout_seconds=timeout_seconds)
         except NotFound:
             return None
-        return msgspec.json.decode(answer, type=_IPAddress)
-
-
-def _path(address: str) -> str:
-    return f"{PATH}/{quote(address, safe='')}"
-
-
-def _render(address: str, group: GroupName) -> bytes:
-    parent = {
-        "group": OURS,
-        "resource": "sharedvips",
-        "namespace": group.namespace,
-        "name": object_name(group.key),
-    }
-    return msgspec.json.encode(
-        {
-            "apiVersion": "networking.k8s.io/v1",
-            "kind": "IPAddress",
-            "metadata": {"name": address, "labels": {MANAGED_BY: OURS}, "annotations": {KEY_ANNOTATION: group.key}},
-            "spec": {"parentRef": parent},
-        }
-    )
-
-
-def _is_ours(found: _IPAddress) -> bool:
-    return (found.spec.parent.group, found.spec.parent.resource) == (OURS, "sharedvips")
-
-
-def _is_leaving(found: _IPAddress) -> bool:
-    return LEAVING_ANNOTATION in (found.metadata.annotations or {})
-
-
-def _leavers(found: _IPAddress, *, since: datetime | None = None) -> tuple[Leaver, ...]:
-    """Without what a hand wrote that nobody can read, and without those of before a time."""
-    said = (found.metadata.annotations or {}).get(LEAVER_ANNOTATION, "").split()
-    read = [one for one in map(_parse_leaver, said) if one is not None]
-    return tuple(one for one in read if since is None or one.since >= since)
-
-
-def _parse_leaver(said: str) -> Leaver | None:
-    try:
-        service, uid, version, since, request = said.split("/")
-        return Leaver(service, uid, version, datetime.strptime(since, _TIME).replace(tzinfo=UTC), request)
-    except ValueError:
-        return None
-
-
-def _render_leaver(leaver: Leaver) -> str:
-    since = leaver.since.astimezone(UTC).strftime(_TIME)
-    return f"{leaver.service}/{leaver.uid}/{leaver.resource_version}/{since}/{leaver.request}"
-
-
-def _is_of(found: _IPAddress, group: GroupName) -> bool:
-    """By the parent, which cannot be changed, unlike labels and annotations."""
-    parent = found.spec.parent
-    return _is_ours(found) and (parent.namespace, parent.name) == (group.namespace, object_name(group.key))
-
-
-def _key(found: _IPAddress) -> str:
-    """The key that the parent's name was derived from, "" where nobody knows."""
-    parent = found.spec.parent.name
-    noted = (found.metadata.annotations or {}).get(KEY_ANNOTATION, "")
-    return next((key for key in (noted, parent) if key and object_name(key) == parent), "")
-
-
-def _holder(found: _IPAddress) -> AddressHolder:
-    parent = found.spec.parent
-    if _is_ours(found):
-        return AddressHolder(parent.namespace, key=_key(found) or parent.name)
-    if (parent.group, parent.resource) == ("", "services"):
-        return AddressHolder(parent.namespace, service=parent.name)
-    return AddressHolder(parent.namespace)
-
-
-def _held(found: _IPAddress) -> HeldAddress | None:
-    if not _is_ours(found):
-        return None
-    if key := _key(found):
-        return HeldAddress(found.metadata.name, GroupName(found.spec.parent.namespace, key), _is_leaving(found))
-    _log.warning("address.unknown_group", address=found.metadata.name, shared_vip=found.spec.parent.name)
-    return None
+        return msgspec.json.decode(answer, type=IPAddress)

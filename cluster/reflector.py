@@ -70,7 +70,7 @@ class Reflector(Generic[Raw, Record]):
         self._clock = clock
         self._records: dict[ObjectName, Record] = {}
         self._synced = asyncio.Event()
-        self._heard = clock()
+        self._heard = self._opened_at = clock()
         self._failures = 0
         self._changed = asyncio.Event()
         metrics.CACHE_STALENESS.labels(self._resource).set_function(self.staleness_seconds)
@@ -85,8 +85,8 @@ class Reflector(Generic[Raw, Record]):
         await self._synced.wait()
 
     def staleness_seconds(self) -> float:
-        """Seconds since the API server last said anything, bookmarks included."""
-        return self._clock() - self._heard
+        """Seconds since the API server last said anything, bookmarks and the beginning of a watch included."""
+        return self._clock() - max(self._heard, self._opened_at)
 
     def __len__(self) -> int:
         """How many records are kept."""
@@ -180,7 +180,7 @@ class Reflector(Generic[Raw, Record]):
         try:
             # Closed here: a line that cannot be read would leave it to the garbage collector.
             async with contextlib.aclosing(
-                self._api.lines(self._path, query=query, idle_seconds=IDLE_SECONDS)
+                self._api.lines(self._path, query=query, idle_seconds=IDLE_SECONDS, on_open=self._opened)
             ) as lines:
                 async for line in lines:
                     position = self._take(WATCH_EVENT.decode(line)) or position
@@ -200,6 +200,10 @@ class Reflector(Generic[Raw, Record]):
         if self._heard == heard:
             await asyncio.sleep(back_off_seconds(self._failures))
             self._failures += 1
+
+    def _opened(self) -> None:
+        # No success yet: one that ends at once, again and again, is backed off from.
+        self._opened_at = self._clock()
 
     def _hear(self) -> None:
         self._heard = self._clock()

@@ -12,7 +12,7 @@ from reconciler.avi_errors import AviError, NoFreeAddress
 from reconciler.avi_side import AviSide
 from reconciler.desired import Observation, desired
 from reconciler.graph import GroupGraph
-from reconciler.ledger_keeper import LedgerKeeper, Settled
+from reconciler.ledger_keeper import LedgerKeeper, Settled, soonest
 from reconciler.observe import Around, listener_reports, observe
 from reconciler.plan import plan
 from reconciler.ports import ClusterError, GroupReport, Kubernetes, Verdict
@@ -115,11 +115,13 @@ class FullPass:
             return Outcome(wake_seconds=settled.wake_seconds)
         if failure := built.failure or untold:
             raise failure
-        await self._keeper.release_addresses(group, settled.ledger)
+        again_seconds = await self._keeper.release_addresses(group, settled.ledger)
         await self._tidy(group, settled.ledger)
         has_drifted = group in self._avi.drifted
         self._avi.drifted.discard(group)
-        return Outcome(built.calls, settled.wake_seconds, is_repair=has_drifted and built.calls > 0)
+        return Outcome(
+            built.calls, soonest(settled.wake_seconds, again_seconds), is_repair=has_drifted and built.calls > 0
+        )
 
     async def _build(self, group: GroupName, ledger: Ledger | None) -> Built:
         avi = self._avi

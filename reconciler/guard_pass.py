@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from reconciler.group_pass import CONFLICT, Outcome, is_over, let_go, not_let_in, warn
-from reconciler.ledger_keeper import LedgerKeeper, Settled
+from reconciler.ledger_keeper import LedgerKeeper, Settled, soonest
 from reconciler.ports import GroupReport, Kubernetes, Verdict
 from reconciler.status import StatusKeeper
 from sharedvip.addresses import canonical
@@ -39,12 +39,12 @@ class GuardPass:
         """
         settled = await self._keeper.settle(group)
         await self._tell(group, settled)
-        await self._keeper.release_addresses(group, settled.ledger)
+        again_seconds = await self._keeper.release_addresses(group, settled.ledger)
         if is_over(self._kubernetes, group, settled.ledger):
             await let_go(self._kubernetes, settled.ledger)
             self._keeper.forget(group)
             self._statuses.forget(group)
-        return Outcome(wake_seconds=settled.wake_seconds)
+        return Outcome(wake_seconds=soonest(settled.wake_seconds, again_seconds))
 
     async def _tell(self, group: GroupName, settled: Settled) -> None:
         members = self._kubernetes.members(group)

@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from cluster.ip_addresses import BeingLeftError
+from cluster.leavers import BeingLeftError
 from reconciler.awaited import Awaited, open_until
 from reconciler.locking import Locking
 from reconciler.mover import CLAIM_AGAIN_SECONDS, Moved, Mover
@@ -101,11 +101,12 @@ class LedgerKeeper:
         # What we wrote is in the cache by now, or was deleted before the cache saw it.
         self._written.clear()
         locked = set[tuple[str, GroupName]]()
-        for address, group, is_leaving in await self._kubernetes.held_addresses():
-            self._unlocking.held.add(address, group)
-            locked.add((address, group))
-            if is_leaving:
-                self._unlocking.found_begun(group, address)
+        for lock in await self._kubernetes.held_addresses():
+            self._unlocking.held.add(lock.address, lock.group)
+            if lock.left_since is None:
+                locked.add((lock.address, lock.group))
+            if lock.is_leaving:
+                self._unlocking.found_begun(lock.group, lock.address)
         ledgers = filter(None, map(self._kubernetes.ledger, self._kubernetes.groups()))
         claimed = {(address, ledger.name) for ledger in ledgers for address in ledger.addresses}
         for address, group in sorted(claimed - locked):
@@ -150,9 +151,13 @@ class LedgerKeeper:
         found = {s.name: decide(s, Situation(Group(group), policy=self._policy)) for s in asking}
         return _messages({name: denials for name, denials in found.items() if denials})
 
-    async def release_addresses(self, group: GroupName, ledger: Ledger | None) -> None:
-        """Unlock the addresses that the group held and does not use any more; call it when Avi let go of them."""
-        await self._unlocking.release(group, ledger)
+    async def release_addresses(self, group: GroupName, ledger: Ledger | None) -> float | None:
+        """Unlock the addresses that the group held and does not use any more; call it when Avi let go of them.
+
+        Returns:
+            When to come again, in seconds; None: no need.
+        """
+        return await self._unlocking.release(group, ledger)
 
     def forget(self, group: GroupName) -> None:
         """The group is no more."""
@@ -189,16 +194,14 @@ class LedgerKeeper:
         else:
             self._remember(ledger.name, after.ledger)
         self.observe(ledger.name)
-        wakes = [seconds for seconds in (settled.wake_seconds, after.wake_seconds) if seconds is not None]
-        return Settled(after.ledger, settled.refused, min(wakes, default=None), after.message)
+        return Settled(after.ledger, settled.refused, soonest(settled.wake_seconds, after.wake_seconds), after.message)
 
     async def _as_stored(self, settled: Settled) -> Settled:
         """Nobody is moved for a change that may never be stored."""
         if settled.ledger is None:
             return settled
         ledger, seconds = await self._awaited.as_stored(settled.ledger, refused=settled.refused)
-        wakes = [one for one in (settled.wake_seconds, seconds) if one is not None]
-        return replace(settled, ledger=ledger, wake_seconds=min(wakes, default=None))
+        return replace(settled, ledger=ledger, wake_seconds=soonest(settled.wake_seconds, seconds))
 
     async def _released(self, group: GroupName, ledger: Ledger | None) -> Ledger | None:
         if ledger is None:
@@ -342,6 +345,11 @@ class LedgerKeeper:
         ends += [end for s in differing if ledger and (end := open_until(ledger, member_of(s))) >= now]
         # A second more: the grace is over when more than it has passed.
         return max(1.0, (min(ends) - self._now()).total_seconds() + 1) if ends else None
+
+
+def soonest(*seconds: float | None) -> float | None:
+    """When to come again; None: no need."""
+    return min((one for one in seconds if one is not None), default=None)
 
 
 def _version(ledger: Ledger) -> int:

@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from cluster.ip_addresses import BeingLeftError, Leaver
+from cluster.leavers import BeingLeftError, Leaver
 from reconciler.ports import Kubernetes
 from sharedvip.holders import holds_by_itself
 from sharedvip.ledger import Ledger, Member

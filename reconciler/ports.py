@@ -5,6 +5,7 @@ So the loop can be tried on a small in-memory world, and the end-to-end tests sh
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
 
 from cluster.errors import ClusterError
@@ -63,6 +64,8 @@ class HeldAddress(NamedTuple):
     group: GroupName
     is_leaving: bool = False
     """Whether somebody has begun to unlock it."""
+    left_since: datetime | None = None
+    """UTC; since when it is nobody's any more, and only tells who left with the address."""
 
 
 class Kubernetes(Protocol):

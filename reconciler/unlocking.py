@@ -11,14 +11,18 @@ from typing import Final
 
 import structlog
 
-from cluster.ip_addresses import Leaver
+from cluster.ip_addresses import Unlocked
+from cluster.leavers import Leaver
 from reconciler.held_addresses import HeldAddresses
 from reconciler.ports import ClusterError, Kubernetes
+from sharedvip.leaving import KEPT
 from sharedvip.ledger import Ledger
 from sharedvip.model import GroupName, ServiceName, ServiceView
 from sharedvip.parse import intended_address, static_address
 
 _LOOKS_AT_ONCE: Final = 16
+_COME_AGAIN_SECONDS: Final = KEPT.total_seconds() + 1
+"""To what only tells who left with an address."""
 _log = structlog.get_logger("reconciler.unlocking")
 
 
@@ -37,19 +41,24 @@ class Unlocking:
         self._begun: dict[GroupName, set[str]] = {}
         """Whose lock may say that it is leaving, as we ended or failed before it went or was to stay."""
 
-    async def release(self, group: GroupName, ledger: Ledger | None) -> None:
+    async def release(self, group: GroupName, ledger: Ledger | None) -> float | None:
         """Unlock what the group held and does not use any more.
+
+        Returns:
+            When to come again, in seconds; None: no need.
 
         Raises:
             ClusterError: The API server refused or could not be asked.
         """
+        wakes = False
         for address in sorted(self.held.of(group) - (ledger.addresses if ledger else frozenset())):
             # Not marked again and again where a member is known to have it: its next change brings a pass.
             if any(s.is_member and address in _addresses(s) for s in self._kubernetes.members(group)):
                 continue
             live = await self._kubernetes.read_ledger(group)
             if live is None or address not in live.addresses_in_use:
-                await self._unlock(group, address)
+                wakes |= await self._unlock(group, address) == "left"
+        return _COME_AGAIN_SECONDS if wakes else None
 
     async def finish(self, group: GroupName) -> None:
         """Of a lock that cannot be let go (a hand has taken our label off it) the group must not stand still."""
@@ -65,7 +74,7 @@ class Unlocking:
         """Whoever unlocked it ended in between: in the group's next pass it goes, or is the group's again."""
         self._begun.setdefault(group, set()).add(address)
 
-    async def _unlock(self, group: GroupName, address: str) -> None:
+    async def _unlock(self, group: GroupName, address: str) -> Unlocked:
         """Or make sure that it stays locked, if somebody needs it: who finds it leaving waits for either."""
 
         async def is_needed(leavers: tuple[Leaver, ...]) -> bool:
@@ -73,11 +82,12 @@ class Unlocking:
 
         self.found_begun(group, address)
         outcome = await self._kubernetes.release_address(address, group, is_needed=is_needed)
-        if outcome == "unlocked":
-            _log.info("address.released", namespace=group.namespace, key=group.key, address=address)
-        if outcome != "needed":
+        if outcome in {"unlocked", "left"}:
+            _log.info("address.released", namespace=group.namespace, key=group.key, address=address, outcome=outcome)
+        if outcome in {"unlocked", "not held"}:
             self.held.discard(address, group)
         self._begun.get(group, set()).discard(address)
+        return outcome
 
     def forget(self, group: GroupName) -> None:
         """The group is no more."""

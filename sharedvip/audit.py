@@ -12,6 +12,7 @@ from typing import Final
 from sharedvip.addresses import canonical
 from sharedvip.decide import decide
 from sharedvip.holders import address_holders
+from sharedvip.leaving import KEPT
 from sharedvip.ledger import GRACE, Claim, Ledger, confirmed_claims, group_of, is_accepted, object_name
 from sharedvip.model import Denial, Group, GroupName, Policy, ServiceName, ServiceView, Situation
 from sharedvip.parse import shared_values, static_address
@@ -32,6 +33,8 @@ class StoredWorld:
     ledgers: tuple[Ledger, ...] = ()
     locks: Mapping[str, GroupName] = field(default_factory=dict[str, GroupName])
     """Which group holds an address (canonical spelling), by our ``IPAddress`` objects."""
+    left: Mapping[str, tuple[GroupName, datetime]] = field(default_factory=dict[str, tuple[GroupName, datetime]])
+    """Likewise which let go of one, and when, as a Service has left with it: for ``KEPT`` its lock tells of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +188,8 @@ def _unclaimed_members(index: _Index) -> Iterator[Finding]:
 def _wrong_locks(world: StoredWorld, now: datetime) -> Iterator[Finding]:
     # A group holds the address it lives on until Avi has let go of it.
     used = {(address, one.name) for one in world.ledgers for address in {*one.addresses, one.vip} - {""}}
-    for address, group in world.locks.items():
+    left = {(address, group) for address, (group, since) in world.left.items() if now - since > KEPT + GRACE}
+    for address, group in sorted({*world.locks.items(), *left}):
         if (address, group) not in used:
             message = f"is held for shared VIP {_placed(group)}, which does not use it; the reconciler is to release it"
             line = f"{message} [{LOCK_WITHOUT_GROUP}]"

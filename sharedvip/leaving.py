@@ -3,8 +3,18 @@
 It never judges: whether the group still needs that address is for who can look at the group.
 """
 
+from datetime import timedelta
+from typing import Final
+
 from sharedvip.model import GroupName, ServiceView
 from sharedvip.parse import static_address
+
+KEPT: Final = timedelta(seconds=150)
+"""How long a lock tells of who left with its address, after its group has let go of it. By then the cache of every
+replica shows it: one to which the API server has said nothing for ``LATEST_SECONDS`` lets nobody join with an address,
+and no request takes longer than the 30 s that the API server waits at most."""
+LATEST_SECONDS: Final = 95.0
+"""More than the silence after which a watch is taken for broken (``cluster.reflector.IDLE_SECONDS``)."""
 
 
 def left_group(candidate: ServiceView, old: ServiceView | None) -> GroupName | None:

@@ -12,7 +12,6 @@ The API server is the arbiter: a port or a value that another member holds is it
 at once, can never both be admitted (``docs/adr/0001-ledger.md``).
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -22,7 +21,8 @@ import structlog
 
 from cluster.errors import ClusterError, Invalid
 from cluster.field_conflicts import FieldConflict
-from cluster.ip_addresses import AddressLocks, BeingLeftError, Leaver
+from cluster.ip_addresses import AddressLocks
+from cluster.leavers import BeingLeftError, Leaver
 from cluster.shared_vips import ClaimRefused, LedgerIsLeaving, SharedVipStore, StaleLedger
 from sharedvip.decide import can_join, existing_denials, new_denials
 from sharedvip.holders import asks_for_its_group, holds_by_itself
@@ -34,11 +34,10 @@ from sharedvip.turning import asked_again
 from webhook import metrics
 from webhook.answer import Answer, already_exists, denied
 from webhook.caller import require_caller
+from webhook.patience import Patience
 from webhook.refusals import on_its_way, taken, unfit
 from webhook.world import Asked, Look, View, World, asked_addresses
 
-LOOK_AGAIN_SECONDS: Final = 0.1
-"""A change between a look and a wait would be missed; so no wait is longer."""
 _GIVE_BACK_TRIES: Final = 4
 _ENOUGH_SETTLED: Final = 2
 """Members that are stored with what their group shares: against each other neither can change it alone."""
@@ -87,9 +86,7 @@ class Claiming:
             metrics.RETRIES.labels("rules" if tried is None else type(tried).__name__).inc()
             view = after
 
-    async def _after(
-        self, look: Look, asked: Asked, patience: "Patience", *, lost_to: Exception | None
-    ) -> Answer | View:
+    async def _after(self, look: Look, asked: Asked, patience: Patience, *, lost_to: Exception | None) -> Answer | View:
         """What the live look leads to: an answer, or the view to try again with."""
         if _is_settled_elsewhere(asked, look.stored):
             return already_exists(asked.candidate.name) if asked.old is None else Answer()
@@ -118,6 +115,8 @@ class Claiming:
             return _unclaimed(asked, view)
         if view.is_overtaken(asked):
             return ClaimRefused(())
+        if any(asked_addresses(asked)):
+            self._world.held.require_recent()
         try:
             return await self._lock(asked, view, await self._claim(asked, view))
         except Invalid as error:
@@ -167,7 +166,12 @@ class Claiming:
             is_expected = claimed.before is not None and address in claimed.before.addresses
             try:
                 holder = await self._locks.take(
-                    address, asked.group, is_expected=is_expected, minds_leaver=True, dry_run=asked.is_dry_run
+                    address,
+                    asked.group,
+                    is_expected=is_expected,
+                    minds_leaver=True,
+                    but=asked.candidate.name,
+                    dry_run=asked.is_dry_run,
                 )
             except BeingLeftError as error:
                 leaving = [await self._leaver(asked, address, one) for one in error.leavers]
@@ -295,24 +299,6 @@ class _Claimed(NamedTuple):
     before: Ledger | None
     after: Ledger
     shared: SharedValues
-
-
-class Patience:
-    """The time that one request may wait for others."""
-
-    def __init__(self, seconds: float) -> None:
-        """Begins at the first wait."""
-        self._seconds = seconds
-        self._until: float | None = None
-
-    async def wait(self, world: World) -> bool:
-        """Wait for a change; False when the time was over already."""
-        now = time.monotonic()
-        self._until = self._until or now + self._seconds
-        if now >= self._until:
-            return False
-        await world.moved(min(LOOK_AGAIN_SECONDS, self._until - now))
-        return True
 
 
 def _is_settled_elsewhere(asked: Asked, stored: ServiceView | None) -> bool:

@@ -12,10 +12,12 @@ from dataclasses import replace
 from typing import Final
 
 from cluster.api import KubernetesApi
+from cluster.errors import Unreachable
 from cluster.ip_addresses import AddressLocks
 from cluster.services import ServiceCache, read_service
 from cluster.shared_vips import SharedVipStore
 from sharedvip.holders import asks_for_its_group, holds_by_itself
+from sharedvip.leaving import LATEST_SECONDS
 from sharedvip.ledger import Ledger, member_of
 from sharedvip.model import AddressHolder, GroupName, ServiceName
 from sharedvip.parse import intended_address, static_address
@@ -35,6 +37,16 @@ class HeldAddresses:
         self._store: Final = SharedVipStore(api)
         self.locks: Final = AddressLocks(api)
         """Whose each address is."""
+
+    def require_recent(self) -> None:
+        """Who has left a group with its address is told by that address's lock until all caches have shown it.
+
+        Raises:
+            Unreachable: This one's may not have.
+        """
+        seconds = self._services.reflector.staleness_seconds()
+        if seconds > LATEST_SECONDS:
+            raise Unreachable(f"the API server has told nothing of Services for {seconds:.0f} s")
 
     async def still(self, holders: Iterable[AddressHolder], address: str) -> tuple[AddressHolder, ...]:
         """Those that hold the address indeed, in their order.

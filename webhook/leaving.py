@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from cluster.errors import ClusterError
-from cluster.ip_addresses import Leaver
+from cluster.leavers import Leaver
 from sharedvip.leaving import address_taken_along, left_group
 from sharedvip.ledger import Ledger, Member, member_of
 from sharedvip.model import AddressHolder, Denial, Group, GroupName, ServiceView, Situation

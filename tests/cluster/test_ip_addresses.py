@@ -10,7 +10,9 @@ import pytest
 
 from cluster.api import KubernetesApi
 from cluster.errors import Invalid, Unreachable
-from cluster.ip_addresses import AddressLocks, BeingLeftError, HeldAddress, Leaver
+from cluster.ip_address_documents import HeldAddress
+from cluster.ip_addresses import AddressLocks
+from cluster.leavers import BeingLeftError, Leaver
 from sharedvip.ledger import GRACE
 from sharedvip.model import AddressHolder
 from tests.cluster.connection import Connection

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from cluster.api import KubernetesApi
 from cluster.errors import Gone, Unreachable
 from cluster.metadata import ObjectMeta
-from cluster.reflector import Reflector, back_off_seconds
+from cluster.reflector import IDLE_SECONDS, Reflector, back_off_seconds
+from sharedvip.leaving import KEPT, LATEST_SECONDS
 from tests.cluster.connection import Connection
 from tests.cluster.following import becomes
 from tests.cluster.scripted import Object, ScriptedApi, bookmark, event, follow, in_no_time, page, status
@@ -204,6 +205,31 @@ def test_it_tells_when_it_has_synced_and_how_long_ago_it_heard() -> None:
         assert reflector.staleness_seconds() == 60
 
     in_no_time(story)
+
+
+def test_a_watch_that_begins_says_something_too() -> None:
+    """After an API server came back, the next bookmark is a minute away; what was stored meanwhile comes at once."""
+
+    async def story() -> None:
+        now = [100.0]
+        script = ScriptedApi([page()], [[Unreachable("away")]])
+        reflector = Reflector(
+            script.api, PATH, raw=Thing, select=kept, on_change=lambda _old, _new: None, clock=lambda: now[0]
+        )
+        running = asyncio.create_task(reflector.run())
+        await reflector.synced()
+        now[0] = 190.0
+        await script.is_over.wait()
+        assert reflector.staleness_seconds() == 0
+        running.cancel()
+
+    in_no_time(story)
+
+
+def test_a_silent_watch_is_broken_before_admission_takes_it_for_late() -> None:
+    """And a lock tells of who left for longer than the two and the longest request together."""
+    assert IDLE_SECONDS < LATEST_SECONDS
+    assert KEPT.total_seconds() > LATEST_SECONDS + 30
 
 
 def test_who_waits_for_a_change_is_woken() -> None:

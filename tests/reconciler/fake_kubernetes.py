@@ -5,17 +5,20 @@ by who claims it" (of the others, all that take part count as owners until someb
 validation. ``tests/reconciler/test_run.py`` shows that the real one behaves alike.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import count
 from typing import Literal
 
 from cluster.errors import ClusterError
-from cluster.ip_addresses import BeingLeftError, IsNeeded, Leaver, Unlocked
+from cluster.ip_addresses import IsNeeded, Unlocked
+from cluster.leavers import BeingLeftError, Leaver
 from reconciler.ports import ClaimLostError, GroupReport, HeldAddress, Verdict
 from reconciler.servers import Slice
 from sharedvip.addresses import canonical
+from sharedvip.holders import holds_by_itself
+from sharedvip.leaving import KEPT
 from sharedvip.ledger import Claim, Ledger, Member, Release, group_of, grow, member_of
 from sharedvip.model import AddressHolder, GroupName, ServiceName, ServiceView, SharedValues
 from sharedvip.moving import with_heading
@@ -35,6 +38,10 @@ class FakeKubernetes:
     """Addresses that somebody began to unlock, and did not."""
     noted: dict[str, tuple[Leaver, ...]] = field(default_factory=dict[str, tuple[Leaver, ...]])
     """Who is noted on the locks of addresses."""
+    left: dict[str, datetime] = field(default_factory=dict[str, datetime])
+    """Since when locks are nobody's any more, and only tell who left with the address."""
+    now: Callable[[], datetime] = lambda: datetime(2026, 11, 23, tzinfo=UTC)
+    """UTC."""
     read_as: dict[ServiceName, ServiceView] = field(default_factory=dict[ServiceName, ServiceView])
     """Services that are stored otherwise than the watch has shown."""
     verdicts: dict[ServiceName, Verdict] = field(default_factory=dict[ServiceName, Verdict])
@@ -192,6 +199,10 @@ class FakeKubernetes:
 
     async def take_address(self, address: str, group: GroupName, *, minds_leaver: bool = False) -> AddressHolder | None:
         """As ``Kubernetes``."""
+        if address in self.left:
+            if holder := self._left_to(address):
+                return holder
+            del self.addresses[address], self.left[address]
         holder = self.addresses.setdefault(address, group)
         if holder == group and minds_leaver and address in self.noted:
             raise BeingLeftError(self.noted[address])
@@ -201,17 +212,32 @@ class FakeKubernetes:
         """As ``Kubernetes``."""
         if self.addresses.get(address) != group:
             return "not held"
-        needed = await is_needed(self.noted.get(address, ()))
-        self.leaving.discard(address)
-        if needed:
-            return "needed"
-        del self.addresses[address]
+        if address not in self.left:
+            needed = await is_needed(self.noted.get(address, ()))
+            self.leaving.discard(address)
+            if needed:
+                return "needed"
+            self.left[address] = self.now()
+        if self._left_to(address) and self.now() - self.left[address] <= KEPT:
+            return "left"
+        del self.addresses[address], self.left[address]
         return "unlocked"
+
+    def _left_to(self, address: str) -> AddressHolder | None:
+        """Who is noted on a lock, and has the address by itself."""
+        namespace = self.addresses[address].namespace
+        for leaver in self.noted.get(address, ()):
+            stored = self.stored.get(ServiceName(namespace, leaver.service))
+            if stored is not None and holds_by_itself(stored, address):
+                return AddressHolder(namespace, service=leaver.service)
+        return None
 
     async def held_addresses(self) -> tuple[HeldAddress, ...]:
         """As ``Kubernetes``."""
         held = sorted(self.addresses.items())
-        return tuple(HeldAddress(address, group, address in self.leaving) for address, group in held)
+        return tuple(
+            HeldAddress(address, group, address in self.leaving, self.left.get(address)) for address, group in held
+        )
 
     async def publish(self, service: ServiceView, *, vip: str, verdict: Verdict) -> None:
         """As ``Kubernetes``."""

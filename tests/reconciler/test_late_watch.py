@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from cluster.errors import ClusterError
-from cluster.ip_addresses import Leaver
+from cluster.leavers import Leaver
 from reconciler.unlocking import Unlocking
 from sharedvip.ledger import GRACE
 from sharedvip.model import GroupName

@@ -9,9 +9,10 @@ from functools import cached_property
 import pytest
 
 from cluster.errors import ClusterError
-from cluster.ip_addresses import Leaver
+from cluster.leavers import Leaver
 from reconciler.ledger_keeper import CLAIM_AGAIN_SECONDS, LOOK_AGAIN_SECONDS, LedgerKeeper, Settled
 from reconciler.ports import ClaimLostError
+from sharedvip.leaving import KEPT
 from sharedvip.ledger import GRACE, Claim, Ledger, Member, member_of
 from sharedvip.model import GroupName, Policy, ServiceName, ServiceView, SharedValues
 from tests.builders import GROUP, listener, service
@@ -421,6 +422,37 @@ def test_a_leave_that_is_over_keeps_nobody_waiting() -> None:
 
     janitor.settle()
     assert janitor.claimed() == ["web 80/TCP", "api 443/TCP"]
+
+
+def test_a_lock_tells_of_who_left_until_all_have_seen_it() -> None:
+    """Also to a process that begins meanwhile."""
+    janitor = _being_left()
+    kubernetes = janitor.kubernetes
+    janitor.keeper.observe(GROUP)
+    for name in (LEAVER.name, API.name):
+        del kubernetes.stored[name]
+    kubernetes.apply(replace(LEAVER, sharing_key=None, resource_version="8"))
+    janitor.settle()
+    assert asyncio.run(janitor.keeper.release_addresses(GROUP, None)) == KEPT.total_seconds() + 1
+    assert (list(kubernetes.left), list(kubernetes.addresses)) == ([ADDRESS], [ADDRESS])
+
+    again = Janitor(kubernetes)
+    asyncio.run(again.keeper.refresh())
+    assert again.keeper.groups_with_addresses() == (GROUP,)
+    kubernetes.now = lambda: START + KEPT + timedelta(seconds=1)
+    assert asyncio.run(again.keeper.release_addresses(GROUP, None)) is None
+    assert not kubernetes.addresses
+
+
+def test_whose_address_only_tells_of_who_left_is_locked_again() -> None:
+    """A hand let go of it in its place, and the leaver has it no more: the group has no lock."""
+    janitor = _being_left()
+    kubernetes = janitor.kubernetes
+    kubernetes.left[ADDRESS] = START
+    del kubernetes.stored[API.name]
+
+    asyncio.run(janitor.keeper.refresh())
+    assert (kubernetes.left, kubernetes.addresses) == ({}, {ADDRESS: GROUP})
 
 
 def test_who_is_to_leave_itself_may_be_accepted_meanwhile() -> None:

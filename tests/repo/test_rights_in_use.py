@@ -13,8 +13,10 @@ import pytest
 from cluster.api import KubernetesApi
 from cluster.endpoint_slices import EndpointSliceCache
 from cluster.events import Events
-from cluster.ip_addresses import AddressLocks, Leaver
+from cluster.ip_address_documents import LEFT_ANNOTATION
+from cluster.ip_addresses import AddressLocks
 from cluster.lease import Lease
+from cluster.leavers import Leaver, render_time
 from cluster.service_status import publish, withdraw
 from cluster.services import ServiceCache, read_service
 from cluster.shared_vip_cache import SharedVipCache
@@ -122,6 +124,18 @@ def test_the_webhook_has_what_it_needs(cluster: LocalCluster, shop: str) -> None
         store = SharedVipStore(api)
         await store.leave(member.group, member_of(member.service))
         assert await store.found(GroupName(shop, "another")) is not None
+        await takes_what_was_left(member)
+
+    async def takes_what_was_left(member: Member) -> None:
+        """By one that has the address no more: noted, let go of by the reconciler, and another's by now."""
+        locks, address = AddressLocks(member.api), member.service.load_balancer_ip
+        leaver = Leaver("gone", "1", "2", NOW, "x")
+        await locks.note_leaver(address, member.group, leaver)
+        patch = f'{{"metadata":{{"annotations":{{"{LEFT_ANNOTATION}":"{render_time(NOW)}"}}}}}}'
+        cluster.run_kubectl("patch", "ipaddress", address, "--type=merge", "-p", patch)
+        another = GroupName(shop, "another")
+        assert await locks.take(address, another) is None
+        assert await locks.owner(address) == another
 
     as_account(cluster, "sharedvip-webhook", story=story)
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sharedvip.audit import Finding, StoredWorld, find_conflicts, find_untruths, groups_in
+from sharedvip.leaving import KEPT
 from sharedvip.ledger import GRACE, Claim, Ledger, grow
 from sharedvip.model import GroupName, Policy, ServiceView
 from sharedvip.parse import shared_values, static_address
@@ -33,10 +34,13 @@ def ledger_of(*admitted: ServiceView, vip: str = "") -> Ledger:
 
 
 def world(
-    *stored: ServiceView, ledgers: Iterable[Ledger] = (), locks: dict[str, GroupName] | None = None
+    *stored: ServiceView,
+    ledgers: Iterable[Ledger] = (),
+    locks: dict[str, GroupName] | None = None,
+    left: dict[str, tuple[GroupName, datetime]] | None = None,
 ) -> StoredWorld:
     """What the API server holds."""
-    return StoredWorld(stored, tuple(ledgers), locks or {})
+    return StoredWorld(stored, tuple(ledgers), locks or {}, left or {})
 
 
 def rules_of(found: Iterable[Finding]) -> list[tuple[str, str]]:
@@ -289,6 +293,17 @@ def test_a_lock_without_its_group(ledgers: list[Ledger], locks: dict[str, GroupN
     found = find_untruths(world(ledgers=ledgers, locks=locks), now=START)
 
     assert [one.name for one in found if one.rule == "lock-without-group"] == expected
+
+
+def test_what_tells_of_who_left_may_stay_for_a_while() -> None:
+    """It is nobody's: who asks for that address is judged without it."""
+    left = {ADDRESS: (GROUP, START)}
+
+    assert find_untruths(world(left=left), now=START + KEPT + GRACE) == ()
+    (late,) = find_untruths(world(left=left), now=START + KEPT + GRACE + timedelta(seconds=1))
+    assert rules_of([late]) == [(ADDRESS, "lock-without-group")]
+    asking = replace(FIXED, sharing_key="other")
+    assert rules_of(find_untruths(world(asking, left=left), now=START)) == [(FIXED.name.name, "service-without-claim")]
 
 
 def test_an_address_without_a_lock_in_full() -> None:

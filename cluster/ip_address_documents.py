@@ -1,0 +1,141 @@
+"""What an ``IPAddress`` of ours says, as the API server has it; it asks nobody, and those of others say little here."""
+
+from datetime import datetime
+from typing import Final, NamedTuple
+from urllib.parse import quote
+
+import msgspec
+import structlog
+
+from cluster.leavers import LEAVER_ANNOTATION, Leaver, parse_leavers, parse_time
+from cluster.metadata import ListMeta, ObjectMeta
+from sharedvip.ledger import object_name
+from sharedvip.model import AddressHolder, GroupName
+
+PATH: Final = "/apis/networking.k8s.io/v1/ipaddresses"
+MANAGED_BY: Final = "ipaddress.kubernetes.io/managed-by"
+"""Source: Kubernetes well-known labels; the cluster-IP repair loop only looks at its own."""
+OURS: Final = "sharedvip.dev"
+KEY_ANNOTATION: Final = "sharedvip.dev/key"
+"""The group's key: the parent's name may be a hash, and a lock must be understood when its ``SharedVIP`` is gone."""
+
+LEAVING_ANNOTATION: Final = "sharedvip.dev/leaving"
+"""On a lock that is about to go: who finds it waits until it is gone, or until the annotation is."""
+
+LEFT_ANNOTATION: Final = "sharedvip.dev/left"
+"""On a lock that its group has let go of while a leaver has the address: since when. It is nobody's any more, and tells
+who has the address, as the cache of a replica may be late to (``KEPT``)."""
+
+_log = structlog.get_logger("cluster.ip_addresses")
+
+
+class HeldAddress(NamedTuple):
+    """An address that a group holds, in canonical spelling."""
+
+    address: str
+    group: GroupName
+    is_leaving: bool = False
+    """Whether somebody has begun to unlock it."""
+    left_since: datetime | None = None
+    """UTC; since when it is nobody's any more, and only tells who left with the address."""
+
+
+class _ParentRef(msgspec.Struct):
+    group: str = ""
+    resource: str = ""
+    namespace: str = ""
+    name: str = ""
+
+
+class _Spec(msgspec.Struct):
+    parent: _ParentRef = msgspec.field(name="parentRef", default_factory=_ParentRef)
+
+
+class IPAddress(msgspec.Struct):
+    """One, ours or not."""
+
+    metadata: ObjectMeta
+    spec: _Spec = msgspec.field(default_factory=_Spec)
+
+
+class IPAddresses(msgspec.Struct):
+    """A page of them."""
+
+    metadata: ListMeta
+    items: list[IPAddress] | None = None
+
+
+def path_of(address: str) -> str:
+    """Where the API server has it."""
+    return f"{PATH}/{quote(address, safe='')}"
+
+
+def render(address: str, group: GroupName) -> bytes:
+    """The lock of a group on an address (canonical spelling)."""
+    parent = {
+        "group": OURS,
+        "resource": "sharedvips",
+        "namespace": group.namespace,
+        "name": object_name(group.key),
+    }
+    return msgspec.json.encode(
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "IPAddress",
+            "metadata": {"name": address, "labels": {MANAGED_BY: OURS}, "annotations": {KEY_ANNOTATION: group.key}},
+            "spec": {"parentRef": parent},
+        }
+    )
+
+
+def _is_ours(found: IPAddress) -> bool:
+    return (found.spec.parent.group, found.spec.parent.resource) == (OURS, "sharedvips")
+
+
+def is_leaving(found: IPAddress) -> bool:
+    """Whether somebody has begun to unlock it."""
+    return LEAVING_ANNOTATION in (found.metadata.annotations or {})
+
+
+def leavers_on(found: IPAddress, *, since: datetime | None = None) -> tuple[Leaver, ...]:
+    """Who is noted on it, from a time on."""
+    return parse_leavers((found.metadata.annotations or {}).get(LEAVER_ANNOTATION, ""), since=since)
+
+
+def left_since(found: IPAddress) -> datetime | None:
+    """Since when it is nobody's any more, UTC; None: it is its group's."""
+    return parse_time((found.metadata.annotations or {}).get(LEFT_ANNOTATION, ""))
+
+
+def is_of(found: IPAddress, group: GroupName) -> bool:
+    """By the parent, which cannot be changed, unlike labels and annotations."""
+    parent = found.spec.parent
+    return _is_ours(found) and (parent.namespace, parent.name) == (group.namespace, object_name(group.key))
+
+
+def _key(found: IPAddress) -> str:
+    """The key that the parent's name was derived from, "" where nobody knows."""
+    parent = found.spec.parent.name
+    noted = (found.metadata.annotations or {}).get(KEY_ANNOTATION, "")
+    return next((key for key in (noted, parent) if key and object_name(key) == parent), "")
+
+
+def holder_by(found: IPAddress) -> AddressHolder:
+    """Whose it is: a group's, a Service's (a cluster IP), or somebody's in its namespace."""
+    parent = found.spec.parent
+    if _is_ours(found):
+        return AddressHolder(parent.namespace, key=_key(found) or parent.name)
+    if (parent.group, parent.resource) == ("", "services"):
+        return AddressHolder(parent.namespace, service=parent.name)
+    return AddressHolder(parent.namespace)
+
+
+def held_by(found: IPAddress) -> HeldAddress | None:
+    """None: it is not ours, or nobody can tell whose."""
+    if not _is_ours(found):
+        return None
+    if key := _key(found):
+        group = GroupName(found.spec.parent.namespace, key)
+        return HeldAddress(found.metadata.name, group, is_leaving(found), left_since(found))
+    _log.warning("address.unknown_group", address=found.metadata.name, shared_vip=found.spec.parent.name)
+    return None

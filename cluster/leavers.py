@@ -1,0 +1,74 @@
+"""Who is about to leave a group with its address, as it is noted on that address's lock; it looks at no Service."""
+
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+from sharedvip.ledger import may_be_stored
+from sharedvip.model import ServiceView
+
+LEAVER_ANNOTATION: Final = "sharedvip.dev/leaver"
+"""On a lock whose group's last member asked to leave and to take the address along: who, each as a ``Leaver``."""
+_TIME: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
+
+
+class Leaver(NamedTuple):
+    """A Service, as it was when its update without the annotation was admitted."""
+
+    service: str
+    uid: str
+    resource_version: str
+    since: datetime
+    """UTC, microseconds."""
+    request: str
+    """Tells it from another request for the same: each takes back only what it said itself."""
+
+    def may_leave(self, stored: ServiceView | None, *, now: datetime) -> bool:
+        """Whether that update may still be stored, by its Service as it is now, read live."""
+        return may_be_stored(stored, uid=self.uid, replaces=self.resource_version, since=self.since, now=now)
+
+
+class BeingLeftError(Exception):
+    """The group has the address, and may just be losing it: its last member has asked to take it along."""
+
+    def __init__(self, leavers: tuple[Leaver, ...]) -> None:
+        """Who that may be."""
+        names = ", ".join(sorted({leaver.service for leaver in leavers}))
+        super().__init__(f"about to leave with the address: {names}")
+        self.leavers = leavers
+
+
+def parse_leavers(said: str, *, since: datetime | None = None) -> tuple[Leaver, ...]:
+    """What ``LEAVER_ANNOTATION`` says, without what nobody can read (a hand wrote it), and from a time on."""
+    read = [one for one in map(_parse, said.split()) if one is not None]
+    return tuple(one for one in read if since is None or one.since >= since)
+
+
+def render_leavers(leavers: tuple[Leaver, ...]) -> str:
+    """What to write there."""
+    return " ".join(map(_render, leavers))
+
+
+def render_time(moment: datetime) -> str:
+    """UTC, microseconds."""
+    return moment.astimezone(UTC).strftime(_TIME)
+
+
+def parse_time(said: str) -> datetime | None:
+    """None: it is no time."""
+    try:
+        return datetime.strptime(said, _TIME).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def _parse(said: str) -> Leaver | None:
+    try:
+        service, uid, version, since, request = said.split("/")
+    except ValueError:
+        return None
+    moment = parse_time(since)
+    return None if moment is None else Leaver(service, uid, version, moment, request)
+
+
+def _render(leaver: Leaver) -> str:
+    return "/".join((*leaver[:3], render_time(leaver.since), leaver.request))
