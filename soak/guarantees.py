@@ -209,7 +209,7 @@ GUARANTEES: Final = (
         storms.api_server_restarts,
         blows=storms.API_SERVER_RESTARTS,
         name="api-server-restarts",
-        tried="all races in turn while the API server is ended and killed",
+        tried="all races in turn while the API server is ended and killed, the janitor leading after each two",
     ),
     _stormy(
         storms.hands_edit,

@@ -14,9 +14,12 @@ from localcluster.ports import LOOPBACK
 
 REPLICAS: Final = 3
 _DECIDED: Final = "sharedvip_admission_requests_total{"
+_LEADS: Final = "sharedvip_reconciler_leader 1"
 _DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 LOOK_SECONDS: Final = 0.5
-"""How often the rig looks whether the janitor has ended."""
+"""How often the rig looks whether the janitor has ended, or leads."""
+LEADS_SECONDS: Final = 120.0
+"""A Lease of 15 s, and a read of everything by a process that has just begun, while all writers write."""
 
 
 class Rig(Stage):
@@ -71,6 +74,22 @@ class Rig(Stage):
         """SIGKILL to the janitor: its successor begins when the Lease has run out."""
         await _to_its_end(self._restart_janitor)
 
+    async def janitor_leads(self) -> None:
+        """Wait until it does, as one that could not renew its Lease is another process, and waits for that to run out.
+
+        Raises:
+            TimeoutError: It does not for ``LEADS_SECONDS``.
+        """
+        async with asyncio.timeout(LEADS_SECONDS):
+            while not await asyncio.to_thread(self._leads):  # noqa: ASYNC110 - another process tells nobody
+                await asyncio.sleep(LOOK_SECONDS)
+
+    def _leads(self) -> bool:
+        try:
+            return any(line.startswith(_LEADS) for line in _metrics(self.reconciler_health_port))
+        except OSError:
+            return False  # it has ended, or has just begun
+
     async def restart_api_server(self, *, kill: bool) -> None:
         """End the API server; returns when its successor is ready."""
         await _to_its_end(partial(self.cluster.restart_apiserver, kill=kill))
@@ -98,9 +117,12 @@ class Rig(Stage):
 
 
 def _decided(replica: Replica) -> float:
-    with _DIRECT.open(f"http://{LOOPBACK}:{replica.health_port}/metrics", timeout=30) as reply:
-        lines = reply.read().decode().splitlines()
-    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(_DECIDED))
+    return sum(float(line.rpartition(" ")[2]) for line in _metrics(replica.health_port) if line.startswith(_DECIDED))
+
+
+def _metrics(health_port: int) -> list[str]:
+    with _DIRECT.open(f"http://{LOOPBACK}:{health_port}/metrics", timeout=30) as reply:
+        return reply.read().decode().splitlines()
 
 
 async def _to_its_end(work: Callable[..., object], *words: object) -> None:

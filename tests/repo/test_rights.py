@@ -43,6 +43,7 @@ GRANTED: Final = {
     "the webhook may make a group": Right("webhook", "create", "sharedvips", group="sharedvip.dev"),
     "the webhook may lock an address": Right("webhook", "create", "ipaddresses", group="networking.k8s.io"),
     "the webhook may note who leaves": Right("webhook", "patch", "ipaddresses", group="networking.k8s.io"),
+    "the webhook may take an address over": Right("webhook", "delete", "ipaddresses", group="networking.k8s.io"),
     "the reconciler may claim for newcomers": Right("reconciler", "patch", "sharedvips", group="sharedvip.dev"),
     "the reconciler may write a group's status": Right(
         "reconciler", "patch", "sharedvips", group="sharedvip.dev", subresource="status"
@@ -87,7 +88,6 @@ WITHHELD: Final = {
     ),
     "the webhook may not create Services": Right("webhook", "create", "services"),
     "the webhook may not delete Services": Right("webhook", "delete", "services"),
-    "the webhook may not unlock an address": Right("webhook", "delete", "ipaddresses", group="networking.k8s.io"),
     "the webhook may not end a group": Right("webhook", "delete", "sharedvips", group="sharedvip.dev"),
     "the webhook may not replace an address": Right("webhook", "update", "ipaddresses", group="networking.k8s.io"),
     "the webhook may not read the authority": Right(
