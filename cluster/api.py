@@ -11,7 +11,7 @@ methods and models, because they
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Self, cast
 
@@ -126,16 +126,8 @@ class KubernetesApi:
             raise parse_error(reply.status, content, retry_after=reply.headers.get("Retry-After", ""))
         return content
 
-    async def lines(
-        self, path: str, *, query: Mapping[str, str], idle_seconds: float, on_open: Callable[[], None] = lambda: None
-    ) -> AsyncGenerator[bytes]:
+    async def lines(self, path: str, *, query: Mapping[str, str], idle_seconds: float) -> AsyncGenerator[bytes]:
         """The lines of a watch, as they come; ends when the API server ends it.
-
-        Args:
-            path: Of the collection.
-            query: Not yet quoted.
-            idle_seconds: A line silent for so long is broken.
-            on_open: Told when the API server has begun: what has been stored since is on its way.
 
         Raises:
             Unreachable: The line broke, or was silent for ``idle_seconds``.
@@ -147,7 +139,6 @@ class KubernetesApi:
                 metrics.REQUESTS.labels("WATCH", str(reply.status)).inc()
                 if reply.status >= _FIRST_ERROR_STATUS:
                     raise parse_error(reply.status, await reply.read())
-                on_open()
                 try:
                     async for line in _split(reply.content.iter_any()):
                         yield line

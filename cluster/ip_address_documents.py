@@ -7,7 +7,7 @@ from urllib.parse import quote
 import msgspec
 import structlog
 
-from cluster.leavers import LEAVER_ANNOTATION, Leaver, parse_leavers, parse_time
+from cluster.leavers import LEAVER_ANNOTATION, Leaver, parse_leavers, parse_time, render_leavers
 from cluster.metadata import ListMeta, ObjectMeta
 from sharedvip.ledger import object_name
 from sharedvip.model import AddressHolder, GroupName
@@ -70,19 +70,21 @@ def path_of(address: str) -> str:
     return f"{PATH}/{quote(address, safe='')}"
 
 
-def render(address: str, group: GroupName) -> bytes:
-    """The lock of a group on an address (canonical spelling)."""
+def render(address: str, group: GroupName, leavers: tuple[Leaver, ...] = ()) -> bytes:
+    """The lock of a group on an address (canonical spelling), and who is noted on it."""
     parent = {
         "group": OURS,
         "resource": "sharedvips",
         "namespace": group.namespace,
         "name": object_name(group.key),
     }
+    noted = {LEAVER_ANNOTATION: render_leavers(leavers)} if leavers else {}
+    annotations = {KEY_ANNOTATION: group.key, **noted}
     return msgspec.json.encode(
         {
             "apiVersion": "networking.k8s.io/v1",
             "kind": "IPAddress",
-            "metadata": {"name": address, "labels": {MANAGED_BY: OURS}, "annotations": {KEY_ANNOTATION: group.key}},
+            "metadata": {"name": address, "labels": {MANAGED_BY: OURS}, "annotations": annotations},
             "spec": {"parentRef": parent},
         }
     )

@@ -33,9 +33,9 @@ from cluster.ip_address_documents import (
 )
 from cluster.leavers import LEAVER_ANNOTATION, BeingLeftError, Leaver, render_leavers, render_time
 from cluster.services import read_service
-from sharedvip.holders import holds_by_itself
+from sharedvip.holders import asks_for_its_group, holds_by_itself
 from sharedvip.leaving import KEPT
-from sharedvip.ledger import GRACE
+from sharedvip.ledger import GRACE, Member, member_of
 from sharedvip.model import AddressHolder, GroupName, ServiceName
 
 _PAGE_SIZE: Final = 500
@@ -77,7 +77,7 @@ class AddressLocks:
         *,
         is_expected: bool = False,
         minds_leaver: bool = False,
-        but: ServiceName | None = None,
+        asking: Member | None = None,
         dry_run: bool = False,
         timeout_seconds: float = 5.0,
     ) -> AddressHolder | None:
@@ -88,7 +88,7 @@ class AddressLocks:
             group: For whom.
             is_expected: The lock is most likely there: look first, and write only if it is not.
             minds_leaver: Say so where somebody has asked to take the address along (``note_leaver``).
-            but: Whose own address it may be: who left a group with it, and joins one.
+            asking: Which Service of that namespace is to have it: one that has left a group with it may join one.
             dry_run: Write nothing.
             timeout_seconds: For each call.
 
@@ -106,10 +106,9 @@ class AddressLocks:
                 return None
             found = await self._read(address, timeout_seconds)
             if found is not None and left_since(found) is not None:
-                holder = await self._left_to(found, but=but, timeout_seconds=timeout_seconds)
-                if holder is not None or dry_run:
+                holder = await self._left_to(found, group, but=asking, timeout_seconds=timeout_seconds)
+                if holder is not None or dry_run or await self._take_over(found, group, asking, timeout_seconds):
                     return holder
-                await self._remove(found, timeout_seconds)
                 continue
             if found is not None and not is_of(found, group):
                 return holder_by(found)
@@ -121,11 +120,19 @@ class AddressLocks:
                 await asyncio.sleep(_LOOK_AGAIN_SECONDS)
         raise Unreachable(f"IPAddress '{address}' comes and goes")
 
-    async def _create(self, address: str, group: GroupName, *, dry_run: bool, timeout_seconds: float) -> bool:
+    async def _create(
+        self,
+        address: str,
+        group: GroupName,
+        *,
+        leavers: tuple[Leaver, ...] = (),
+        dry_run: bool = False,
+        timeout_seconds: float,
+    ) -> bool:
         """False: one is there."""
         if not dry_run:
             self._on_write()
-        query, body = {"dryRun": "All"} if dry_run else {}, render(address, group)
+        query, body = {"dryRun": "All"} if dry_run else {}, render(address, group, leavers)
         try:
             await self._api.request("POST", PATH, query=query, body=body, timeout_seconds=timeout_seconds)
         except AlreadyExists:
@@ -148,14 +155,19 @@ class AddressLocks:
             found = await self._read(address, timeout_seconds)
             if found is None or not is_of(found, group):
                 return "not held"
-            if left_since(found) is not None:
-                return await self._swept(found, timeout_seconds)
+            if (since := left_since(found)) is not None:
+                is_recent = self._now() - since <= KEPT
+                if is_recent and await self._left_to(found, group, timeout_seconds=timeout_seconds) is not None:
+                    return "left"
+                if await self._remove(found, timeout_seconds):
+                    return "unlocked"
+                continue
             try:
                 marked = await self._mark(found, "true", timeout_seconds)
                 if await is_needed(leavers_on(marked)):
                     await self._mark(marked, None, timeout_seconds)
                     return "needed"
-                if await self._left_to(marked, timeout_seconds=timeout_seconds) is not None:
+                if await self._left_to(marked, group, timeout_seconds=timeout_seconds) is not None:
                     left = {LEAVING_ANNOTATION: None, LEFT_ANNOTATION: render_time(self._now())}
                     await self._annotate(marked, left, timeout_seconds)
                     return "left"
@@ -166,28 +178,35 @@ class AddressLocks:
                 return "unlocked"
         raise Unreachable(f"IPAddress '{address}' changes all the time")
 
-    async def _swept(self, left: IPAddress, timeout_seconds: float) -> Unlocked:
-        """What tells of who has left with an address, and has it no more, or is known to all by now, may go."""
-        since = left_since(left)
-        if (
-            since is not None
-            and self._now() - since <= KEPT
-            and await self._left_to(left, timeout_seconds=timeout_seconds)
-        ):
-            return "left"
-        await self._remove(left, timeout_seconds)
-        return "unlocked"
-
     async def _left_to(
-        self, found: IPAddress, *, but: ServiceName | None = None, timeout_seconds: float
+        self, found: IPAddress, group: GroupName, *, but: Member | None = None, timeout_seconds: float
     ) -> AddressHolder | None:
-        """Who is noted on a lock, and has the address by itself, live."""
+        """Who is noted on a lock and has the address, live, by itself or through another group than one."""
+        address, namespace = found.metadata.name, found.spec.parent.namespace
         for service in sorted({leaver.service for leaver in leavers_on(found)}):
-            name = ServiceName(found.spec.parent.namespace, service)
-            stored = None if name == but else await read_service(self._api, name, timeout_seconds=timeout_seconds)
-            if stored is not None and holds_by_itself(stored, found.metadata.name):
-                return AddressHolder(name.namespace, service=name.name)
+            stored = await read_service(self._api, ServiceName(namespace, service), timeout_seconds=timeout_seconds)
+            if stored is None or (namespace == group.namespace and member_of(stored) == but):
+                continue
+            if holds_by_itself(stored, address):
+                return AddressHolder(namespace, service=service)
+            if stored.group not in {None, group} and asks_for_its_group(stored, address):
+                return AddressHolder(namespace, key=stored.sharing_key or "")
         return None
+
+    async def _take_over(
+        self, left: IPAddress, group: GroupName, asking: Member | None, timeout_seconds: float
+    ) -> bool:
+        """False: somebody was faster."""
+        self._on_write()
+        if is_of(left, group):
+            return await self._has_said(left, {LEFT_ANNOTATION: None}, timeout_seconds)
+        # A lock's parent cannot be changed. Who left with the address, and asks now, has it until that is stored.
+        is_near, who = left.spec.parent.namespace == group.namespace, asking and asking.service
+        leavers = tuple(one for one in leavers_on(left) if is_near and one.service == who)
+        address = left.metadata.name
+        return await self._remove(left, timeout_seconds) and await self._create(
+            address, group, leavers=leavers, timeout_seconds=timeout_seconds
+        )
 
     async def _remove(self, found: IPAddress, timeout_seconds: float) -> bool:
         """False: somebody was faster, and may have given it to another group by now."""
@@ -201,11 +220,14 @@ class AddressLocks:
 
     async def note_leaver(
         self, address: str, group: GroupName, leaver: Leaver, *, timeout_seconds: float = 5.0
-    ) -> None:
+    ) -> AddressHolder | None:
         """Say on the group's lock, made where there is none, who is about to leave with the address.
 
         Whoever joins claims first and looks at the lock then; so a leaver that looks at the claims after this, and
         finds none, is seen by all who come later. Another's lock is left alone: it lets nobody join.
+
+        Returns:
+            Who has left a group with the address before, and has it still: then nothing is said.
 
         Raises:
             ClusterError: The API server refused or could not be asked.
@@ -213,18 +235,19 @@ class AddressLocks:
         for _ in range(_TRIES):
             found = await self._read(address, timeout_seconds)
             if found is None:
-                await self._create(address, group, dry_run=False, timeout_seconds=timeout_seconds)
+                await self._create(address, group, timeout_seconds=timeout_seconds)
             elif left_since(found) is not None:
-                name = ServiceName(group.namespace, leaver.service)
-                if await self._left_to(found, but=name, timeout_seconds=timeout_seconds) is not None:
-                    return
-                await self._remove(found, timeout_seconds)
+                who = Member(leaver.service, leaver.uid)
+                holder = await self._left_to(found, group, but=who, timeout_seconds=timeout_seconds)
+                if holder is not None:
+                    return holder
+                await self._take_over(found, group, who, timeout_seconds)
             elif not is_of(found, group):
-                return
+                return None
             elif is_leaving(found):
                 await asyncio.sleep(_LOOK_AGAIN_SECONDS)
             elif await self._say(found, (*leavers_on(found, since=leaver.since - GRACE), leaver), timeout_seconds):
-                return
+                return None
         raise Unreachable(f"IPAddress '{address}' changes all the time")
 
     async def forget_leaver(
@@ -245,9 +268,12 @@ class AddressLocks:
         raise Unreachable(f"IPAddress '{address}' changes all the time")
 
     async def _say(self, found: IPAddress, leavers: tuple[Leaver, ...], timeout_seconds: float) -> bool:
+        return await self._has_said(found, {LEAVER_ANNOTATION: render_leavers(leavers) or None}, timeout_seconds)
+
+    async def _has_said(self, found: IPAddress, said: Mapping[str, str | None], timeout_seconds: float) -> bool:
         """False: two have written at once, and the lock is another one by now."""
         try:
-            await self._annotate(found, {LEAVER_ANNOTATION: render_leavers(leavers) or None}, timeout_seconds)
+            await self._annotate(found, said, timeout_seconds)
         except (NotFound, Conflict):
             return False
         return True

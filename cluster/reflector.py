@@ -70,7 +70,7 @@ class Reflector(Generic[Raw, Record]):
         self._clock = clock
         self._records: dict[ObjectName, Record] = {}
         self._synced = asyncio.Event()
-        self._heard = self._opened_at = clock()
+        self._heard = clock()
         self._failures = 0
         self._changed = asyncio.Event()
         metrics.CACHE_STALENESS.labels(self._resource).set_function(self.staleness_seconds)
@@ -85,8 +85,8 @@ class Reflector(Generic[Raw, Record]):
         await self._synced.wait()
 
     def staleness_seconds(self) -> float:
-        """Seconds since the API server last said anything, bookmarks and the beginning of a watch included."""
-        return self._clock() - max(self._heard, self._opened_at)
+        """Seconds since the moment of which the copy is at least: of a word of the watch, or of before a list."""
+        return self._clock() - self._heard
 
     def __len__(self) -> int:
         """How many records are kept."""
@@ -127,7 +127,7 @@ class Reflector(Generic[Raw, Record]):
 
     async def _list(self) -> str:
         """Read all, tell the differences; where the list stands."""
-        found: dict[ObjectName, Record] = {}
+        begun, found = self._clock(), dict[ObjectName, Record]()
         page = ListMeta()
         while True:
             query = {"limit": str(PAGE_SIZE)} | ({"continue": page.continue_} if page.continue_ else {})
@@ -136,6 +136,8 @@ class Reflector(Generic[Raw, Record]):
                 break
             await asyncio.sleep(0)  # lets a waiting admission request through between two pages
         self._replace(found)
+        # Not at each page: a list that breaks in the middle, again and again, leaves the copy as it was.
+        self._heard = begun
         metrics.CACHE_LISTS.labels(self._resource).inc()
         return page.resource_version
 
@@ -145,7 +147,6 @@ class Reflector(Generic[Raw, Record]):
             entry = self._read(item)
             if entry is not None and entry[1] is not None:
                 found[_name(entry[0])] = entry[1]
-        self._heard = self._clock()
         return page.metadata
 
     def _replace(self, found: Mapping[ObjectName, Record]) -> None:
@@ -180,7 +181,7 @@ class Reflector(Generic[Raw, Record]):
         try:
             # Closed here: a line that cannot be read would leave it to the garbage collector.
             async with contextlib.aclosing(
-                self._api.lines(self._path, query=query, idle_seconds=IDLE_SECONDS, on_open=self._opened)
+                self._api.lines(self._path, query=query, idle_seconds=IDLE_SECONDS)
             ) as lines:
                 async for line in lines:
                     position = self._take(WATCH_EVENT.decode(line)) or position
@@ -200,10 +201,6 @@ class Reflector(Generic[Raw, Record]):
         if self._heard == heard:
             await asyncio.sleep(back_off_seconds(self._failures))
             self._failures += 1
-
-    def _opened(self) -> None:
-        # No success yet: one that ends at once, again and again, is backed off from.
-        self._opened_at = self._clock()
 
     def _hear(self) -> None:
         self._heard = self._clock()

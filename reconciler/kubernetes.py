@@ -76,7 +76,7 @@ class ClusterKubernetes:
         self._ledgers: Final = SharedVipCache(api)
         self._slices: Final = EndpointSliceCache(api, on_change=self._on_endpoints) if has_slices else None
         self._store: Final = SharedVipStore(api)
-        self._locks: Final = AddressLocks(api, on_write=fence)
+        self._locks: Final = AddressLocks(api, on_write=fence, now=now)
         self._events: Final = Events(api, component=COMPONENT)
         self._services.subscribe(self._on_service)
         self._ledgers.subscribe(self._on_ledger)

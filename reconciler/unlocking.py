@@ -15,14 +15,13 @@ from cluster.ip_addresses import Unlocked
 from cluster.leavers import Leaver
 from reconciler.held_addresses import HeldAddresses
 from reconciler.ports import ClusterError, Kubernetes
-from sharedvip.leaving import KEPT
 from sharedvip.ledger import Ledger
 from sharedvip.model import GroupName, ServiceName, ServiceView
 from sharedvip.parse import intended_address, static_address
 
 _LOOKS_AT_ONCE: Final = 16
-_COME_AGAIN_SECONDS: Final = KEPT.total_seconds() + 1
-"""To what only tells who left with an address."""
+_COME_AGAIN_SECONDS: Final = 60.0
+"""To a lock that only tells who left with its address, until it needs to no more: two reads."""
 _log = structlog.get_logger("reconciler.unlocking")
 
 

@@ -9,12 +9,12 @@ from typing import Final
 from sharedvip.model import GroupName, ServiceView
 from sharedvip.parse import static_address
 
-KEPT: Final = timedelta(seconds=150)
+LATEST_SECONDS: Final = 180.0
+"""A replica whose cache is later than that lets nobody join with an address. A watch says something every minute; one
+that is silent for 90 s is broken, and the next one says something a minute later."""
+KEPT: Final = timedelta(seconds=240)
 """How long a lock tells of who left with its address, after its group has let go of it. By then the cache of every
-replica shows it: one to which the API server has said nothing for ``LATEST_SECONDS`` lets nobody join with an address,
-and no request takes longer than the 30 s that the API server waits at most."""
-LATEST_SECONDS: Final = 95.0
-"""More than the silence after which a watch is taken for broken (``cluster.reflector.IDLE_SECONDS``)."""
+replica that decides shows it: no request takes longer than the 30 s that the API server waits at most."""
 
 
 def left_group(candidate: ServiceView, old: ServiceView | None) -> GroupName | None:

@@ -27,7 +27,7 @@ from cluster.shared_vips import ClaimRefused, LedgerIsLeaving, SharedVipStore, S
 from sharedvip.decide import can_join, existing_denials, new_denials
 from sharedvip.holders import asks_for_its_group, holds_by_itself
 from sharedvip.ledger import Claim, Ledger, Member, Release, grow, is_accepted, is_settled_in, member_of
-from sharedvip.model import GroupName, ServiceName, ServiceView, SharedValues
+from sharedvip.model import AddressHolder, GroupName, ServiceName, ServiceView, SharedValues
 from sharedvip.moving import with_heading
 from sharedvip.parse import intended_address, static_address
 from sharedvip.turning import asked_again
@@ -115,7 +115,7 @@ class Claiming:
             return _unclaimed(asked, view)
         if view.is_overtaken(asked):
             return ClaimRefused(())
-        if any(asked_addresses(asked)):
+        if any(one and not (view.has_accepted(asked) and _had(asked, one)) for one in asked_addresses(asked)):
             self._world.held.require_recent()
         try:
             return await self._lock(asked, view, await self._claim(asked, view))
@@ -170,7 +170,7 @@ class Claiming:
                     asked.group,
                     is_expected=is_expected,
                     minds_leaver=True,
-                    but=asked.candidate.name,
+                    asking=member_of(asked.candidate),
                     dry_run=asked.is_dry_run,
                 )
             except BeingLeftError as error:
@@ -181,11 +181,17 @@ class Claiming:
                 return AddressIsInMotion(tuple(conflict for conflicts in leaving for conflict in conflicts or ()))
             if holder is not None:
                 await self._give_back(asked, claimed)
-                # What was wrong before stays as it was, and claims nothing.
-                if _had(asked, address):
-                    return Answer()
-                return denied(taken(asked, await self._world.held.now(holder, address), address))
+                return await self._held_otherwise(asked, holder, address)
         return Answer(claimed=_claim_text(asked))
+
+    async def _held_otherwise(self, asked: Asked, holder: AddressHolder, address: str) -> Answer:
+        if ServiceName(holder.namespace, holder.service) == asked.candidate.name:
+            # Another incarnation of it has left a group with the address, and is stored.
+            return already_exists(asked.candidate.name) if asked.old is None else Answer()
+        # What was wrong before stays as it was, and claims nothing.
+        if _had(asked, address):
+            return Answer()
+        return denied(taken(asked, await self._world.held.now(holder, address), address))
 
     async def _changing_peer(self, asked: Asked, view: View, after: Ledger) -> Member | None:
         """A member of the group that this joins, if what they share by now is not what that one is stored with.

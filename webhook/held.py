@@ -46,7 +46,7 @@ class HeldAddresses:
         """
         seconds = self._services.reflector.staleness_seconds()
         if seconds > LATEST_SECONDS:
-            raise Unreachable(f"the API server has told nothing of Services for {seconds:.0f} s")
+            raise Unreachable(f"what is known of Services is {seconds:.0f} s old")
 
     async def still(self, holders: Iterable[AddressHolder], address: str) -> tuple[AddressHolder, ...]:
         """Those that hold the address indeed, in their order.

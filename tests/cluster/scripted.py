@@ -67,13 +67,10 @@ class ScriptedApi:
             raise said
         return said
 
-    async def lines(
-        self, path: str, *, query: Mapping[str, str], idle_seconds: float, on_open: Callable[[], None]
-    ) -> AsyncGenerator[bytes]:
+    async def lines(self, path: str, *, query: Mapping[str, str], idle_seconds: float) -> AsyncGenerator[bytes]:
         """The next watch."""
         del path, idle_seconds
         self.followed.append(query["resourceVersion"])
-        on_open()
         if not self._watches:
             self.is_over.set()
             await asyncio.Event().wait()

@@ -12,7 +12,10 @@ import pytest
 from cluster.api import KubernetesApi
 from cluster.ip_addresses import AddressLocks
 from cluster.leavers import BeingLeftError, Leaver
+from cluster.services import read_service
+from sharedvip.annotations import SHARED_VIP
 from sharedvip.leaving import KEPT
+from sharedvip.ledger import Member, member_of
 from sharedvip.model import AddressHolder, GroupName, ServiceName
 from tests.cluster.connection import Connection
 from tests.cluster.ledgers import group_in
@@ -43,6 +46,11 @@ class Left:
         return group_in(f"{self.connection.namespace}-b", "two")
 
     @property
+    def near(self) -> GroupName:
+        """Another of the same namespace."""
+        return group_in(self.connection.namespace, "near")
+
+    @property
     def locks(self) -> AddressLocks:
         """At the time that it is."""
         return AddressLocks(self.api, now=lambda: self.now)
@@ -54,6 +62,12 @@ class Left:
         await asyncio.to_thread(self.connection.kubectl, "create", "-f", "-", input=json.dumps(made))
         await self.locks.note_leaver(self.address, self.group, self.leaver("first"))
         assert await self.locks.release(self.address, self.group, is_needed=no) == "left"
+
+    async def itself(self) -> Member:
+        """The Service that has left, as it is stored."""
+        stored = await read_service(self.api, ServiceName(self.connection.namespace, "web"))
+        assert stored is not None
+        return member_of(stored)
 
     def leaver(self, request: str) -> Leaver:
         """Who is noted."""
@@ -73,7 +87,7 @@ async def left(connection: Connection, api: KubernetesApi) -> AsyncGenerator[Lef
         yield one
     finally:
         one.now += 2 * KEPT
-        for group in (one.group, one.other):
+        for group in (one.group, one.near, one.other):
             await one.locks.release(one.address, group, is_needed=no)
 
 
@@ -90,11 +104,59 @@ def test_it_names_the_service_to_all_but_that_one(connection: Connection) -> Non
             (told,) = [lock for lock in await one.locks.list_ours() if lock.address == one.address]
             assert (told.group, told.is_leaving, told.left_since) == (one.group, False, START)
 
-            name = ServiceName(connection.namespace, "web")
-            assert await one.locks.take(one.address, one.other, but=name, dry_run=True) is None
+            itself = await one.itself()
+            # A namesake, anew or elsewhere, is another one.
+            assert await one.locks.take(one.address, one.group, asking=Member("web", "another")) == web
+            assert await one.locks.take(one.address, one.other, asking=itself) == web
+            assert await one.locks.take(one.address, one.near, asking=itself, dry_run=True) is None
             assert await one.locks.take(one.address, one.group) == web
-            assert await one.locks.take(one.address, one.other, but=name) is None
-            assert await one.locks.owner(one.address) == one.other
+
+    connection.tell(story)
+
+
+@pytest.mark.parametrize("is_its_own", [False, True])
+def test_who_left_takes_it_over_and_stays_noted(connection: Connection, *, is_its_own: bool) -> None:
+    """Its update may never be stored: then it has the address still, and the lock is to tell of it again."""
+
+    async def story(api: KubernetesApi) -> None:
+        async with left(connection, api) as one:
+            group = one.group if is_its_own else one.near
+            assert await one.locks.take(one.address, group, asking=await one.itself()) is None
+            assert await one.locks.owner(one.address) == group
+            with pytest.raises(BeingLeftError, match="about to leave with the address: web"):
+                await one.locks.take(one.address, group, minds_leaver=True)
+            assert await one.locks.release(one.address, group, is_needed=no) == "left"
+
+    connection.tell(story)
+
+
+def test_who_has_it_through_another_group_holds_it_for_that_one(connection: Connection) -> None:
+    """It joined past admission, which would have locked it for that group."""
+
+    async def story(api: KubernetesApi) -> None:
+        async with left(connection, api) as one:
+            await connection.kubectl_async("annotate", "service", "web", f"{SHARED_VIP}={one.near.key}")
+            held = AddressHolder(connection.namespace, key=one.near.key)
+            assert await one.locks.take(one.address, one.other) == held
+            assert await one.locks.take(one.address, one.near) is None
+
+    connection.tell(story)
+
+
+def test_of_many_that_take_it_over_one_gets_it(connection: Connection) -> None:
+    """Whoever is slower meets a lock that is another's by then."""
+
+    async def story(api: KubernetesApi) -> None:
+        async with left(connection, api) as one:
+            await one.goes()
+            groups = [group_in(connection.namespace, f"group-{number}") for number in range(8)]
+            taken = await asyncio.gather(*(one.locks.take(one.address, group) for group in (one.group, *groups)))
+            assert [holder for holder in taken if holder is None] == [None]
+            owner = await one.locks.owner(one.address)
+            assert owner is not None
+            assert set(taken) == {None, AddressHolder(owner.namespace, key=owner.key)}
+            one.now += 2 * KEPT
+            await one.locks.release(one.address, owner, is_needed=no)
 
     connection.tell(story)
 
@@ -135,13 +197,15 @@ def test_the_next_leave_is_noted_on_a_lock_of_its_own(connection: Connection) ->
 
     async def story(api: KubernetesApi) -> None:
         async with left(connection, api) as one:
-            await one.locks.note_leaver(one.address, one.other, one.leaver("next")._replace(service="api"))
+            next_one = one.leaver("next")._replace(service="api")
+            web = AddressHolder(connection.namespace, service="web")
+            assert await one.locks.note_leaver(one.address, one.other, next_one) == web
             assert await one.locks.owner(one.address) is None
             await one.locks.forget_leaver(one.address, one.group, one.leaver("first"))
-            assert await one.locks.take(one.address, one.group) == AddressHolder(connection.namespace, service="web")
+            assert await one.locks.take(one.address, one.group) == web
 
             await one.goes()
-            await one.locks.note_leaver(one.address, one.other, one.leaver("next")._replace(service="api"))
+            assert await one.locks.note_leaver(one.address, one.other, next_one) is None
             assert await one.locks.owner(one.address) == one.other
             with pytest.raises(BeingLeftError, match="about to leave with the address: api"):
                 await one.locks.take(one.address, one.other, minds_leaver=True)

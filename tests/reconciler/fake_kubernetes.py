@@ -203,6 +203,7 @@ class FakeKubernetes:
             if holder := self._left_to(address):
                 return holder
             del self.addresses[address], self.left[address]
+            self.noted.pop(address, None)
         holder = self.addresses.setdefault(address, group)
         if holder == group and minds_leaver and address in self.noted:
             raise BeingLeftError(self.noted[address])
@@ -221,6 +222,7 @@ class FakeKubernetes:
         if self._left_to(address) and self.now() - self.left[address] <= KEPT:
             return "left"
         del self.addresses[address], self.left[address]
+        self.noted.pop(address, None)
         return "unlocked"
 
     def _left_to(self, address: str) -> AddressHolder | None:

@@ -179,6 +179,20 @@ def own_address(namespace: str) -> str:
     return json.dumps({**kind, "metadata": metadata, "spec": {"parentRef": parent}})
 
 
+def test_the_webhook_cannot_free_an_address_that_a_group_has(system: LocalCluster, namespace: str) -> None:
+    """Its right to delete ends at those that the reconciler has let go of."""
+
+    def delete() -> str:
+        user = f"--as=system:serviceaccount:{SYSTEM}:sharedvip-webhook"
+        return system.run_kubectl("delete", ours, user, check=False).stderr or "done"
+
+    ours = system.run_kubectl("create", "-f", "-", "-o", "name", input=own_address(namespace)).stdout.strip()
+    assert "only if the reconciler has let go of it" in wait_for_refusal(delete)
+    left = '{"metadata":{"annotations":{"sharedvip.dev/left":"2026-01-01T00:00:00.000000Z"}}}'
+    system.run_kubectl("patch", ours, "--type=merge", "-p", left)
+    assert delete() == "done"
+
+
 def test_the_reconciler_cannot_free_a_cluster_ip(system: LocalCluster, namespace: str) -> None:
     """The right to change and delete addresses ends at those that carry our label."""
 

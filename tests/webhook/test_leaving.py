@@ -23,6 +23,7 @@ from sharedvip.parse import shared_values
 from tests.builders import KEY, ServiceFields
 from tests.cluster.connection import Connection
 from tests.webhook.replicas import Scene, messages, now, replica, some_address, tell
+from webhook.answer import Verdict
 from webhook.caller import CallerGoneError
 from webhook.world import Asked
 
@@ -149,10 +150,10 @@ def test_two_that_leave_together_are_not_in_each_others_way(connection: Connecti
     tell(connection, story)
 
 
-async def last(scene: Scene, name: str, address: str) -> ServiceView:
+async def last(scene: Scene, name: str, address: str, *, key: str = KEY) -> ServiceView:
     """The only member of its group, with the address and its lock."""
-    view = await scene.settled(name, "80/TCP", loadBalancerIP=address)
-    assert await AddressLocks(scene.api).take(address, scene.group()) is None
+    view = await scene.settled(name, "80/TCP", key=key, loadBalancerIP=address)
+    assert await AddressLocks(scene.api).take(address, scene.group(key)) is None
     return view
 
 
@@ -462,10 +463,55 @@ def test_a_replica_that_was_told_nothing_for_long_lets_nobody_join_with_an_addre
         reflector = scene.replicas[0].services.reflector
         with pytest.MonkeyPatch.context() as late:
             late.setattr(reflector, "staleness_seconds", lambda: LATEST_SECONDS + 1)
-            with pytest.raises(Unreachable, match="has told nothing of Services for 96 s"):
+            with pytest.raises(Unreachable, match="what is known of Services is 181 s old"):
                 await scene.validate(scene.new("api", "443/TCP", load_balancer_ip=some_address()))
             assert await scene.claims() == []
             assert messages(await scene.validate(scene.new("web", "80/TCP"))) == ""
+            member = await last(scene, "db", some_address(), key="another")
+            changed = scene.change(member, "80/TCP", "81/TCP")
+            assert messages(await scene.validate(changed)) == ""
+
+    tell(connection, story)
+
+
+def test_a_namesake_of_who_has_left_exists_already(connection: Connection) -> None:
+    """By a late cache nobody is there: it must not take the address over in that one's name."""
+
+    async def story(scene: Scene) -> None:
+        late, other = scene.replicas
+        late.freeze()
+        address = some_address()
+        leaver = await last(scene, "web", address)
+        assert messages(await other.admission.validate(leaving(leaver))) == ""
+        await left(connection, "web")
+        await scene.store.leave(scene.group(), member_of(leaver))
+        assert await AddressLocks(scene.api).release(address, scene.group(), is_needed=nobody) == "left"
+
+        for key in (KEY, "another"):
+            answer = await late.admission.validate(scene.new("web", "80/TCP", key=key, load_balancer_ip=address))
+            assert answer.verdict is Verdict.ALREADY_EXISTS
+            assert await scene.claims(key) == []
+
+    tell(connection, story, replicas=2)
+
+
+def test_nobody_leaves_with_an_address_that_another_has_left_with(connection: Connection) -> None:
+    """Where it is noted nowhere, nobody would wait for it; with what it has, it may leave as anywhere."""
+
+    async def story(scene: Scene) -> None:
+        address, locks = some_address(), AddressLocks(scene.api)
+        leaver = await last(scene, "web", address)
+        assert messages(await scene.validate(leaving(leaver))) == ""
+        await left(connection, "web")
+        await scene.store.leave(scene.group(), member_of(leaver))
+        assert await locks.release(address, scene.group(), is_needed=nobody) == "left"
+
+        next_one = await last(scene, "api", some_address(), key="another")
+        assert "already held by Service 'web'" in messages(
+            await scene.validate(leaving(next_one, load_balancer_ip=address))
+        )
+        past = await scene.stored("past", "80/TCP", key="third", loadBalancerIP=address)
+        assert messages(await scene.validate(leaving(past))) == ""
 
     tell(connection, story)
 
