@@ -1,6 +1,7 @@
 """Nobody but sharedvip writes what a ledger says, whatever his rights: claims speak for Services on their way."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -8,6 +9,8 @@ from tests.builders import service_object
 from tests.e2e.scene import Scene
 
 pytestmark = pytest.mark.e2e
+
+Object = dict[str, Any]
 
 CLAIM = {
     "port": 80,
@@ -55,6 +58,41 @@ def test_a_hand_may_not_take_a_claim_over_by_force(scene: Scene) -> None:
 
     assert WRITTEN_BY_US in done.stderr
     assert scene.claims() == {("one", 80, "TCP")}
+
+
+def owners(scene: Scene) -> list[Object]:
+    """Who owns which fields of the ledger."""
+    read = scene.kubectl("get", "svip", "shared-vip-key-1", "--show-managed-fields", "-o", "json").stdout
+    return json.loads(read)["metadata"]["managedFields"]
+
+
+@pytest.mark.parametrize("of", [pytest.param("", id="the ledger"), pytest.param("status", id="its status")])
+@pytest.mark.parametrize(
+    "take_away",
+    [
+        pytest.param('[{"op": "replace", "path": "/metadata/managedFields", "value": [{}]}]', id="all owners"),
+        pytest.param('[{"op": "remove", "path": "/metadata/managedFields/NUMBER"}]', id="one owner"),
+        pytest.param(
+            '[{"op": "replace", "path": "/metadata/managedFields/NUMBER/fieldsV1", "value": {"f:spec": {"f:key": {}}}}]',
+            id="what one owns",
+        ),
+    ],
+)
+def test_a_hand_may_not_change_whose_the_claims_are(scene: Scene, take_away: str, of: str) -> None:
+    """A create that a late replica judged would write over what nobody owns."""
+    scene.apply(service_object("one", "80"))
+    scene.apply(service_object("two", "81"))
+    before = owners(scene)
+    number = next(number for number, entry in enumerate(before) if entry["manager"].startswith("one."))
+    edit = take_away.replace("NUMBER", str(number))
+
+    done = scene.kubectl(
+        "patch", "svip", "shared-vip-key-1", f"--subresource={of}", "--type=json", "-p", edit, may_fail=True
+    )
+
+    # Through the status nothing of it is written, whatever is asked.
+    assert of or "metadata.managedFields: it says whose each claim is" in done.stderr
+    assert [entry for entry in owners(scene) if "." in entry["manager"]] == [e for e in before if "." in e["manager"]]
 
 
 def test_a_hand_may_neither_make_nor_delete_a_ledger_in_use(scene: Scene) -> None:
