@@ -246,7 +246,9 @@ class AddressLocks:
                 return None
             elif is_leaving(found):
                 await asyncio.sleep(_LOOK_AGAIN_SECONDS)
-            elif await self._say(found, (*leavers_on(found, since=leaver.since - GRACE), leaver), timeout_seconds):
+            elif await self._say(
+                found, (*leavers_on(found, since=leaver.since - GRACE - KEPT), leaver), timeout_seconds
+            ):
                 return None
         raise Unreachable(f"IPAddress '{address}' changes all the time")
 

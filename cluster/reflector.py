@@ -70,7 +70,7 @@ class Reflector(Generic[Raw, Record]):
         self._clock = clock
         self._records: dict[ObjectName, Record] = {}
         self._synced = asyncio.Event()
-        self._heard = clock()
+        self._heard = self._as_of = clock()
         self._failures = 0
         self._changed = asyncio.Event()
         metrics.CACHE_STALENESS.labels(self._resource).set_function(self.staleness_seconds)
@@ -85,8 +85,15 @@ class Reflector(Generic[Raw, Record]):
         await self._synced.wait()
 
     def staleness_seconds(self) -> float:
-        """Seconds since the moment of which the copy is at least: of a word of the watch, or of before a list."""
+        """Seconds since the API server last said anything, bookmarks included."""
         return self._clock() - self._heard
+
+    def age_seconds(self) -> float:
+        """Seconds since a moment of which the copy is at least: that of a bookmark, or of the beginning of a list.
+
+        Other events do not tell: a watch that goes on after a while brings old ones first.
+        """
+        return self._clock() - self._as_of
 
     def __len__(self) -> int:
         """How many records are kept."""
@@ -109,6 +116,9 @@ class Reflector(Generic[Raw, Record]):
         position = ""
         while True:
             try:
+                if self.age_seconds() > IDLE_SECONDS:
+                    # A list tells at once of which moment it is, a watch in a minute only.
+                    position = ""
                 position = position or await self._list()
                 position = await self._watch(position)
             except Gone:
@@ -137,7 +147,7 @@ class Reflector(Generic[Raw, Record]):
             await asyncio.sleep(0)  # lets a waiting admission request through between two pages
         self._replace(found)
         # Not at each page: a list that breaks in the middle, again and again, leaves the copy as it was.
-        self._heard = begun
+        self._as_of = begun
         metrics.CACHE_LISTS.labels(self._resource).inc()
         return page.resource_version
 
@@ -147,6 +157,7 @@ class Reflector(Generic[Raw, Record]):
             entry = self._read(item)
             if entry is not None and entry[1] is not None:
                 found[_name(entry[0])] = entry[1]
+        self._heard = self._clock()
         return page.metadata
 
     def _replace(self, found: Mapping[ObjectName, Record]) -> None:
@@ -212,6 +223,7 @@ class Reflector(Generic[Raw, Record]):
             raise parse_error(*_status(event.object))
         self._hear()
         if event.type == "BOOKMARK":
+            self._as_of = self._clock()
             return ANY_OBJECT.decode(event.object).metadata.resource_version
         entry = self._read(event.object)
         if entry is None:

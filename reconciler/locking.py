@@ -58,7 +58,7 @@ class Locking:
                 # There is nobody else to be disturbed.
                 continue
             stored = await self._kubernetes.read_service(ServiceName(ledger.name.namespace, leaver.service))
-            has_left = stored is not None and stored.uid == leaver.uid and holds_by_itself(stored, address)
+            has_left = stored is not None and holds_by_itself(stored, address)
             if has_left or leaver.may_leave(stored, now=now):
                 return True
         return False

@@ -21,7 +21,7 @@ from sharedvip.parse import intended_address, static_address
 
 _LOOKS_AT_ONCE: Final = 16
 _COME_AGAIN_SECONDS: Final = 60.0
-"""To a lock that only tells who left with its address, until it needs to no more: two reads."""
+"""To a lock that only tells who left with its address, until it needs to no more: three reads."""
 _log = structlog.get_logger("reconciler.unlocking")
 
 

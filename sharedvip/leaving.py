@@ -10,8 +10,8 @@ from sharedvip.model import GroupName, ServiceView
 from sharedvip.parse import static_address
 
 LATEST_SECONDS: Final = 180.0
-"""A replica whose cache is later than that lets nobody join with an address. A watch says something every minute; one
-that is silent for 90 s is broken, and the next one says something a minute later."""
+"""A replica whose cache is later than that lets nobody join with an address. A bookmark tells how far a
+watch has come every minute; one that is silent for 90 s is broken, and what is older than that is listed anew."""
 KEPT: Final = timedelta(seconds=240)
 """How long a lock tells of who left with its address, after its group has let go of it. By then the cache of every
 replica that decides shows it: no request takes longer than the 30 s that the API server waits at most."""

@@ -24,9 +24,9 @@ FULL_ROUNDS: Final = 1000
 _LANES: Final = 4
 _SERVICES_A_ROUND: Final = 10
 """``living-cluster`` stores so many Services for each round asked for: 10,000 for the full thousand."""
-_INSIST_SECONDS: Final = 2 * GRACE.total_seconds() + 55.0
-"""A replica that dies between a claim and its answer leaves the claim for the grace; and the next one that is
-asked may die in that moment too."""
+_INSIST_SECONDS: Final = 5 * GRACE.total_seconds() + 55.0
+"""A replica or an API server that dies between a claim and its answer leaves the claim for the grace; and the next ones
+that are asked may die in that moment too."""
 _CLEAN_SECONDS: Final = GRACE.total_seconds() + 60.0
 _SHORTLY_CLEAN_SECONDS: Final = 30.0
 """What is older than the grace, the janitor may just be about to release."""

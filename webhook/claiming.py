@@ -185,8 +185,9 @@ class Claiming:
         return Answer(claimed=_claim_text(asked))
 
     async def _held_otherwise(self, asked: Asked, holder: AddressHolder, address: str) -> Answer:
-        if ServiceName(holder.namespace, holder.service) == asked.candidate.name:
-            # Another incarnation of it has left a group with the address, and is stored.
+        is_namesake = ServiceName(holder.namespace, holder.service) == asked.candidate.name
+        # Another incarnation of it has left a group with the address. Or it is its own cluster IP.
+        if is_namesake and _is_settled_elsewhere(asked, await self._world.service(asked.candidate.name)):
             return already_exists(asked.candidate.name) if asked.old is None else Answer()
         # What was wrong before stays as it was, and claims nothing.
         if _had(asked, address):
@@ -234,7 +235,7 @@ class Claiming:
         """Who is about to leave with the address, nobody where he has left with it by now; None: he does not."""
         name, now = ServiceName(asked.group.namespace, leaver.service), self._now()
         stored = None if name == asked.candidate.name else await self._world.service(name)
-        if stored is None or stored.uid != leaver.uid:
+        if stored is None:
             return None
         if leaver.may_leave(stored, now=now):
             return (FieldConflict("spec", Member(leaver.service, leaver.uid).field_manager),)

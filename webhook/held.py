@@ -44,7 +44,7 @@ class HeldAddresses:
         Raises:
             Unreachable: This one's may not have.
         """
-        seconds = self._services.reflector.staleness_seconds()
+        seconds = self._services.reflector.age_seconds()
         if seconds > LATEST_SECONDS:
             raise Unreachable(f"what is known of Services is {seconds:.0f} s old")
 

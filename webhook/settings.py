@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from sharedvip.leaving import LATEST_SECONDS
 from sharedvip.model import Policy
 
 _LAST_PORT: Final = 65535
@@ -41,7 +40,7 @@ class WebhookSettings:
     linger_seconds: float = 95.0
     """After that: at most, until the API server has closed the connections that it does not use. Only it can do so
     without losing a call that is just being sent."""
-    staleness_limit_seconds: float = LATEST_SECONDS
+    staleness_limit_seconds: float = 180.0
     """Not ready beyond it: bookmarks come every minute, so three of them are missing."""
 
     @property

@@ -13,6 +13,7 @@ from cluster.errors import Invalid, Unreachable
 from cluster.ip_address_documents import HeldAddress
 from cluster.ip_addresses import AddressLocks
 from cluster.leavers import BeingLeftError, Leaver
+from sharedvip.leaving import KEPT
 from sharedvip.ledger import GRACE
 from sharedvip.model import AddressHolder
 from tests.cluster.connection import Connection
@@ -279,7 +280,7 @@ def test_each_leaver_takes_back_what_it_said_itself(connection: Connection) -> N
     address, group = some_ipv4(), group_in(connection.namespace)
     now = datetime(2026, 1, 1, tzinfo=UTC)
     leavers = [Leaver("web", "1", "2", now, f"{n}") for n in range(8)]
-    old = Leaver("web", "1", "1", now - 2 * GRACE, "old")
+    old = Leaver("web", "1", "1", now - GRACE - 2 * KEPT, "old")
 
     async def story(api: KubernetesApi) -> None:
         locks = AddressLocks(api)

@@ -220,7 +220,7 @@ def test_a_list_that_breaks_in_the_middle_makes_the_copy_no_younger() -> None:
         async def request(
             self, method: str, path: str, *, query: Mapping[str, str], timeout_seconds: float = 10.0
         ) -> bytes:
-            ages.append(reflector.staleness_seconds())
+            ages.append(reflector.age_seconds())
             return await super().request(method, path, query=query, timeout_seconds=timeout_seconds)
 
     broken = [page(more="next"), Unreachable("busy")]
@@ -235,7 +235,43 @@ def test_a_list_that_breaks_in_the_middle_makes_the_copy_no_younger() -> None:
     )
     in_no_time(lambda: follow(reflector.run, script))
     assert ages == [0, 10, 20, 30, 40, 50]
-    assert reflector.staleness_seconds() == 10
+    assert reflector.age_seconds() == 10
+
+
+def test_only_a_bookmark_tells_how_far_a_watch_has_come() -> None:
+    """One that goes on after it broke brings what is old first."""
+
+    async def story() -> None:
+        now = [0.0]
+        script = ScriptedApi([page()], [[event("ADDED", thing("a", 1)), Unreachable("away")], [bookmark("2")]])
+        reflector = Reflector(
+            script.api, PATH, raw=Thing, select=kept, on_change=lambda _old, _new: None, clock=lambda: now[0]
+        )
+        running = asyncio.create_task(reflector.run())
+        await reflector.synced()
+        now[0] = 50.0
+        await becomes(reflector, lambda: len(reflector) == 1)
+        assert reflector.age_seconds() == 50
+        await script.is_over.wait()
+        assert reflector.age_seconds() == 0
+        running.cancel()
+
+    in_no_time(story)
+
+
+def test_a_copy_of_long_ago_is_listed_anew() -> None:
+    """A watch would tell in a minute only how far it has come."""
+    script = ScriptedApi([page(), page()], [[event("ADDED", thing("a", 1)), Unreachable("away")]])
+    reflector = Reflector(
+        script.api,
+        PATH,
+        raw=Thing,
+        select=kept,
+        on_change=lambda _old, _new: None,
+        clock=lambda: (IDLE_SECONDS + 1) * len(script.followed),
+    )
+    in_no_time(lambda: follow(reflector.run, script))
+    assert len(script.lists) == 2
 
 
 def test_a_silent_watch_is_broken_before_admission_takes_it_for_late() -> None:

@@ -9,7 +9,7 @@ from cluster.services import TOMBSTONE_SECONDS, ServiceCache, read_service
 from sharedvip.annotations import READY_CONDITION
 from sharedvip.model import GroupName, ServiceName, ServiceView
 from tests.builders import GROUP, KEY, NAMESPACE, service_object
-from tests.cluster.scripted import Object, ScriptedApi, event, follow, in_no_time, page
+from tests.cluster.scripted import Object, ScriptedApi, bookmark, event, follow, in_no_time, page
 
 
 def stored(name: str, *ports: str, uid: str = "", key: str | None = KEY, **spec: Any) -> Object:  # noqa: ANN401 - JSON
@@ -134,7 +134,7 @@ def test_a_service_is_remembered_for_longer_than_the_grace_and_not_for_ever() ->
         now = [0.0]
         script = ScriptedApi(
             [page(stored("a"), stored("b"), stored("c"))],
-            [[event("DELETED", stored(name))] for name in ("a", "b", "c")],
+            [[event("DELETED", stored(name)), bookmark("1")] for name in ("a", "b", "c")],
         )
         cache = ServiceCache(script.api, clock=lambda: now[0])
 

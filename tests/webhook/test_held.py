@@ -1,7 +1,9 @@
 """Who holds an address while claims are on their way, on the real API server: the lock decides."""
 
+from dataclasses import replace
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from cluster.api import KubernetesApi
@@ -9,8 +11,10 @@ from cluster.ip_addresses import AddressLocks
 from sharedvip.ledger import GRACE, grow, member_of
 from sharedvip.model import ServiceView
 from sharedvip.parse import shared_values
+from tests.builders import KEY
 from tests.cluster.connection import Connection
 from tests.webhook.replicas import Scene, messages, now, replica, some_address, tell
+from webhook.world import Asked
 
 pytestmark = pytest.mark.e2e
 
@@ -111,5 +115,20 @@ def test_a_replica_that_dies_with_a_claim_and_its_lock_costs_its_service_one_gra
 
         assert messages(await scene.validate(scene.new("web", "80/TCP", load_balancer_ip=address))) == ""
         assert await scene.claims() == [("web", "80/TCP")]
+
+    tell(connection, story)
+
+
+def test_nobody_shares_a_cluster_ip_not_even_its_own(connection: Connection) -> None:
+    """It is held by a Service of that name: the one that asks, and no other incarnation of it."""
+
+    async def story(scene: Scene) -> None:
+        old = await scene.stored("web", "80/TCP", key=None)
+        path = f"/api/v1/namespaces/{scene.namespace}/services/web"
+        own: str = msgspec.json.decode(await scene.api.request("GET", path))["spec"]["clusterIP"]
+        joining = replace(old, sharing_key=KEY, load_balancer_ip=own)
+        said = messages(await scene.validate(Asked(joining, old)))
+        assert f"{own} is already held by Service 'web'" in said
+        assert await scene.claims() == []
 
     tell(connection, story)

@@ -462,7 +462,7 @@ def test_a_replica_that_was_told_nothing_for_long_lets_nobody_join_with_an_addre
     async def story(scene: Scene) -> None:
         reflector = scene.replicas[0].services.reflector
         with pytest.MonkeyPatch.context() as late:
-            late.setattr(reflector, "staleness_seconds", lambda: LATEST_SECONDS + 1)
+            late.setattr(reflector, "age_seconds", lambda: LATEST_SECONDS + 1)
             with pytest.raises(Unreachable, match="what is known of Services is 181 s old"):
                 await scene.validate(scene.new("api", "443/TCP", load_balancer_ip=some_address()))
             assert await scene.claims() == []
