@@ -75,10 +75,15 @@ async def edit_by_hand(arena: Arena, ledger: Manifest, edit: Edit, result: Resul
     metadata = ledger["metadata"]
     path = f"{_collection(arena)}/{metadata['name']}?fieldManager=kubectl-edit"
     answer, stored = await arena.exchange(Write("PATCH", path, *edit(metadata["resourceVersion"])))
-    # With the version that was read: what is another generation afterwards, this edit has changed.
-    is_let_in = answer.is_applied and json.loads(stored)["metadata"]["generation"] != metadata["generation"]
+    # With the version that was read: what is different afterwards, this edit has changed.
+    is_let_in = answer.is_applied and _claimed(json.loads(stored)["metadata"]) != _claimed(metadata)
     result.counts["hand edits let in" if is_let_in else _outcome(answer)] += 1
     result.expect(not is_let_in, f"a hand edit of {metadata['name']} was let in: {edit(_NO_VERSION)[0].decode()}")
+
+
+def _claimed(metadata: Manifest) -> tuple[int, list[Manifest]]:
+    """The generation of a ledger, and whose each claim is: a member is a manager with a dot in its name."""
+    return metadata["generation"], [one for one in metadata.get("managedFields", ()) if "." in one["manager"]]
 
 
 def _outcome(answer: Answer) -> str:
@@ -102,7 +107,7 @@ def _steal(version: str) -> tuple[bytes, str]:
 
 
 def _disown(version: str) -> tuple[bytes, str]:
-    """Metadata is everybody's, and who owns which field is metadata too; the race tells whether a claim was lost."""
+    """Metadata is everybody's, but for who owns which claim."""
     metadata: Manifest = {"resourceVersion": version, "managedFields": [{}]}
     return json.dumps({"metadata": metadata}).encode(), MERGE_PATCH
 
