@@ -197,7 +197,7 @@ class Reflector(Generic[Raw, Record]):
                 async for line in lines:
                     position = self._take(WATCH_EVENT.decode(line)) or position
         except Unreachable as error:
-            # Nothing is lost: the next watch goes on from here.
+            # Nothing is lost: the next watch goes on from here, or a list tells all.
             self._ended("broken")
             _log.info("watch.broken", resource=self._resource, error=str(error), failures=self._failures)
             await asyncio.sleep(back_off_seconds(self._failures))

@@ -53,15 +53,14 @@ class Locking:
     async def _is_being_left(
         self, ledger: Ledger | None, address: str, leavers: Sequence[Leaver], *, now: datetime
     ) -> bool:
-        for leaver in leavers:
-            if ledger is None or ledger.members == (Member(leaver.service, leaver.uid),):
-                # There is nobody else to be disturbed.
-                continue
-            stored = await self._kubernetes.read_service(ServiceName(ledger.name.namespace, leaver.service))
-            has_left = stored is not None and holds_by_itself(stored, address)
-            if has_left or leaver.may_leave(stored, now=now):
-                return True
-        return False
+        if ledger is None:
+            return False
+        # Where it is the only member itself, there is nobody else to be disturbed.
+        doubtful = [one for one in leavers if ledger.members != (Member(one.service, one.uid),)]
+        names = sorted({ServiceName(ledger.name.namespace, leaver.service) for leaver in doubtful})
+        stored = {name.name: await self._kubernetes.read_service(name) for name in names}
+        has_left = any(one is not None and holds_by_itself(one, address) for one in stored.values())
+        return has_left or any(leaver.may_leave(stored[leaver.service], now=now) for leaver in doubtful)
 
     async def lock_again(self, group: GroupName, address: str) -> None:
         """A hand has deleted the lock: admission takes it with the claim, and does not come back for it.

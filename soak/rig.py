@@ -81,8 +81,12 @@ class Rig(Stage):
             TimeoutError: It does not for ``LEADS_SECONDS``.
         """
         async with asyncio.timeout(LEADS_SECONDS):
-            while not await asyncio.to_thread(self._leads):  # noqa: ASYNC110 - another process tells nobody
+            while not await self.is_led():  # noqa: ASYNC110 - another process tells nobody
                 await asyncio.sleep(LOOK_SECONDS)
+
+    async def is_led(self) -> bool:
+        """Whether a janitor leads just now."""
+        return await asyncio.to_thread(self._leads)
 
     def _leads(self) -> bool:
         try:

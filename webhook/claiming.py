@@ -174,11 +174,11 @@ class Claiming:
                     dry_run=asked.is_dry_run,
                 )
             except BeingLeftError as error:
-                leaving = [await self._leaver(asked, address, one) for one in error.leavers]
-                if all(conflicts is None for conflicts in leaving):
+                leaving = await self._leaving(asked, address, error.leavers)
+                if leaving is None:
                     continue
                 await self._give_back(asked, claimed)
-                return AddressIsInMotion(tuple(conflict for conflicts in leaving for conflict in conflicts or ()))
+                return AddressIsInMotion(leaving)
             if holder is not None:
                 await self._give_back(asked, claimed)
                 return await self._held_otherwise(asked, holder, address)
@@ -231,16 +231,20 @@ class Claiming:
                     return True
         return False
 
-    async def _leaver(self, asked: Asked, address: str, leaver: Leaver) -> tuple[FieldConflict, ...] | None:
-        """Who is about to leave with the address, nobody where he has left with it by now; None: he does not."""
-        name, now = ServiceName(asked.group.namespace, leaver.service), self._now()
-        stored = None if name == asked.candidate.name else await self._world.service(name)
-        if stored is None:
-            return None
-        if leaver.may_leave(stored, now=now):
-            return (FieldConflict("spec", Member(leaver.service, leaver.uid).field_manager),)
-        # The next look shows it as soon as the cache does.
-        return () if holds_by_itself(stored, address) else None
+    async def _leaving(
+        self, asked: Asked, address: str, leavers: tuple[Leaver, ...]
+    ) -> tuple[FieldConflict, ...] | None:
+        """Who is about to leave with the address, nobody where he has left with it by now; None: nobody does."""
+        now, namespace, found = self._now(), asked.group.namespace, list[FieldConflict]()
+        names = {ServiceName(namespace, leaver.service) for leaver in leavers} - {asked.candidate.name}
+        # Each once: a client that repeats a leave is noted many times.
+        stored = {name.name: await self._world.service(name) for name in sorted(names)}
+        has_left = any(one is not None and holds_by_itself(one, address) for one in stored.values())
+        for leaver in leavers:
+            if leaver.may_leave(stored.get(leaver.service), now=now):
+                found.append(FieldConflict("spec", Member(leaver.service, leaver.uid).field_manager))
+        # Who has left is shown by the next look as soon as the cache does.
+        return tuple(found) if found or has_left else None
 
     async def _give_back(self, asked: Asked, claimed: "_Claimed") -> None:
         """What the member had before; a claim too many is the janitor's, and no reason to leave a refusal unsaid."""

@@ -38,13 +38,17 @@ class HeldAddresses:
         self.locks: Final = AddressLocks(api)
         """Whose each address is."""
 
+    def age_seconds(self) -> float:
+        """Of what is known of Services."""
+        return self._services.reflector.age_seconds()
+
     def require_recent(self) -> None:
         """Who has left a group with its address is told by that address's lock until all caches have shown it.
 
         Raises:
             Unreachable: This one's may not have.
         """
-        seconds = self._services.reflector.age_seconds()
+        seconds = self.age_seconds()
         if seconds > LATEST_SECONDS:
             raise Unreachable(f"what is known of Services is {seconds:.0f} s old")
 

@@ -18,6 +18,7 @@ from cluster.ip_addresses import AddressLocks
 from cluster.services import ServiceCache
 from cluster.shared_vip_cache import SharedVipCache
 from cluster.shared_vips import SharedVipStore
+from sharedvip.leaving import LATEST_SECONDS
 from webhook import metrics
 from webhook.admission import Admission
 from webhook.app import create_admission_app, create_health_app
@@ -101,12 +102,14 @@ class _Problems:
         self._ending = ending
 
     def __call__(self) -> tuple[str, ...]:
-        staleness = self._world.staleness_seconds()
+        staleness, age = self._world.staleness_seconds(), self._world.held.age_seconds()
         found = {
             "stopping": self._ending.has_begun,
             "the caches are not complete yet": not self._world.has_synced,
             f"the API server has said nothing for {staleness:.0f} s": staleness
             > self._settings.staleness_limit_seconds,
+            # It lets nobody join with an address: others may.
+            f"what is known of Services is {age:.0f} s old": age > LATEST_SECONDS,
         }
         return (*(text for text, is_so in found.items() if is_so), *self._certificate.faults())
 

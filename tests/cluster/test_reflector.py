@@ -240,23 +240,20 @@ def test_a_list_that_breaks_in_the_middle_makes_the_copy_no_younger() -> None:
 
 def test_only_a_bookmark_tells_how_far_a_watch_has_come() -> None:
     """One that goes on after it broke brings what is old first."""
-
-    async def story() -> None:
-        now = [0.0]
-        script = ScriptedApi([page()], [[event("ADDED", thing("a", 1)), Unreachable("away")], [bookmark("2")]])
-        reflector = Reflector(
-            script.api, PATH, raw=Thing, select=kept, on_change=lambda _old, _new: None, clock=lambda: now[0]
-        )
-        running = asyncio.create_task(reflector.run())
-        await reflector.synced()
-        now[0] = 50.0
-        await becomes(reflector, lambda: len(reflector) == 1)
-        assert reflector.age_seconds() == 50
-        await script.is_over.wait()
-        assert reflector.age_seconds() == 0
-        running.cancel()
-
-    in_no_time(story)
+    ages = list[float]()
+    gone_on = [event("ADDED", thing("a", 1)), Unreachable("away")]
+    script = ScriptedApi([page()], [[Unreachable("away")], gone_on, [bookmark("2"), Unreachable("away")]])
+    reflector = Reflector(
+        script.api,
+        PATH,
+        raw=Thing,
+        select=kept,
+        on_change=lambda _old, _new: ages.append(reflector.age_seconds()),
+        clock=lambda: 20.0 * len(script.followed),
+    )
+    in_no_time(lambda: follow(reflector.run, script))
+    assert ages == [40]
+    assert (script.followed[-1], reflector.age_seconds()) == ("2", 20)
 
 
 def test_a_copy_of_long_ago_is_listed_anew() -> None:

@@ -9,10 +9,8 @@ from functools import cached_property
 import pytest
 
 from cluster.errors import ClusterError
-from cluster.leavers import Leaver
 from reconciler.ledger_keeper import CLAIM_AGAIN_SECONDS, LOOK_AGAIN_SECONDS, LedgerKeeper, Settled
 from reconciler.ports import ClaimLostError
-from sharedvip.leaving import KEPT
 from sharedvip.ledger import GRACE, Claim, Ledger, Member, member_of
 from sharedvip.model import GroupName, Policy, ServiceName, ServiceView, SharedValues
 from tests.builders import GROUP, listener, service
@@ -385,84 +383,3 @@ class _Behind(FakeKubernetes):
     def ledger(self, group: GroupName) -> Ledger | None:
         """As of long ago."""
         del group
-
-
-ADDRESS = "10.0.0.1"
-LOCK_AGAIN_SECONDS = 60
-"""For so long an audit finds nothing in a lock that tells of who left and needs to no more."""
-LEAVER = replace(WEB, load_balancer_ip=ADDRESS, resource_version="7")
-"""Its version is another as soon as it is stored."""
-
-
-def _being_left(*, is_stored: bool = False, since: datetime = START) -> Janitor:
-    """The last member has asked to leave with the address, and another came past admission since."""
-    janitor = _janitor(LEAVER)
-    kubernetes = janitor.kubernetes
-    kubernetes.addresses[ADDRESS] = GROUP
-    version = kubernetes.stored[LEAVER.name].resource_version
-    kubernetes.noted[ADDRESS] = (Leaver("web", LEAVER.uid, version, since, "x"),)
-    kubernetes.apply(replace(API, load_balancer_ip=ADDRESS))
-    if is_stored:
-        # As the watch of Services shows it a moment later.
-        kubernetes.read_as[LEAVER.name] = replace(LEAVER, sharing_key=None, resource_version="8")
-    return janitor
-
-
-@pytest.mark.parametrize("is_stored", [False, True])
-def test_who_came_past_admission_waits_for_one_that_is_about_to_leave(*, is_stored: bool) -> None:
-    """Both would have the address: it has looked who is in the group, and found nobody."""
-    janitor = _being_left(is_stored=is_stored)
-
-    settled = janitor.settle()
-    assert (settled.refused, settled.wake_seconds) == ({}, CLAIM_AGAIN_SECONDS)
-    assert janitor.claimed() == ["web 80/TCP"]
-
-
-def test_a_leave_that_is_over_keeps_nobody_waiting() -> None:
-    """It was admitted a grace ago, and is never stored any more."""
-    janitor = _being_left(since=START - GRACE - timedelta(seconds=1))
-
-    janitor.settle()
-    assert janitor.claimed() == ["web 80/TCP", "api 443/TCP"]
-
-
-def test_a_lock_tells_of_who_left_until_all_have_seen_it() -> None:
-    """Also to a process that begins meanwhile."""
-    janitor = _being_left()
-    kubernetes = janitor.kubernetes
-    janitor.keeper.observe(GROUP)
-    for name in (LEAVER.name, API.name):
-        del kubernetes.stored[name]
-    kubernetes.apply(replace(LEAVER, sharing_key=None, resource_version="8"))
-    janitor.settle()
-    assert asyncio.run(janitor.keeper.release_addresses(GROUP, None)) == LOCK_AGAIN_SECONDS
-    assert (list(kubernetes.left), list(kubernetes.addresses)) == ([ADDRESS], [ADDRESS])
-
-    again = Janitor(kubernetes)
-    asyncio.run(again.keeper.refresh())
-    assert again.keeper.groups_with_addresses() == (GROUP,)
-    kubernetes.now = lambda: START + KEPT + timedelta(seconds=1)
-    assert asyncio.run(again.keeper.release_addresses(GROUP, None)) is None
-    assert not kubernetes.addresses
-
-
-def test_whose_address_only_tells_of_who_left_is_locked_again() -> None:
-    """A hand let go of it in its place, and the leaver has it no more: the group has no lock."""
-    janitor = _being_left()
-    kubernetes = janitor.kubernetes
-    kubernetes.left[ADDRESS] = START
-    del kubernetes.stored[API.name]
-
-    asyncio.run(janitor.keeper.refresh())
-    assert (kubernetes.left, kubernetes.addresses) == ({}, {ADDRESS: GROUP})
-
-
-def test_who_is_to_leave_itself_may_be_accepted_meanwhile() -> None:
-    """There is nobody else in the group."""
-    janitor = Janitor(FakeKubernetes())
-    janitor.kubernetes.apply(LEAVER)
-    janitor.kubernetes.addresses[ADDRESS] = GROUP
-    janitor.kubernetes.noted[ADDRESS] = (Leaver("web", LEAVER.uid, "7", START, "x"),)
-
-    janitor.settle()
-    assert janitor.claimed() == ["web 80/TCP"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Iterable
 from typing import cast
 
 import pytest
@@ -13,18 +14,27 @@ from soak.result import Result
 from soak.storms import edit_by_hand, until_struck
 
 NO_API = cast("KubernetesApi", None)
-LEDGER = {"metadata": {"name": "key", "resourceVersion": "41", "generation": 3}}
+MANAGERS = ("web.1", "sharedvip-reconciler")
+LEDGER = {
+    "metadata": {
+        "name": "key",
+        "resourceVersion": "41",
+        "generation": 3,
+        "managedFields": [{"manager": one} for one in MANAGERS],
+    }
+}
 BY_POLICY = "sharedvips.sharedvip.dev \"key\" is forbidden: ValidatingAdmissionPolicy 'sharedvip-ledger' denied request"
 
 
 class Answering(Arena):
     """An API server that stores a ledger, or says no."""
 
-    def __init__(self, answer: Answer, *, generation: int) -> None:
-        """``generation`` is that of what is stored then."""
+    def __init__(self, answer: Answer, *, generation: int, managers: Iterable[str] = MANAGERS) -> None:
+        """``generation`` and ``managers`` are those of what is stored then."""
         super().__init__(NO_API, "nowhere")
         self._answer = answer
-        self._stored = json.dumps({"metadata": {"generation": generation}}).encode()
+        metadata = {"generation": generation, "managedFields": [{"manager": one} for one in managers]}
+        self._stored = json.dumps({"metadata": metadata}).encode()
         self.asked: list[Write] = []
 
     async def exchange(self, write: Write) -> tuple[Answer, bytes]:
@@ -38,10 +48,10 @@ def edit(version: str) -> tuple[bytes, str]:
     return version.encode(), MERGE_PATCH
 
 
-def edited(answer: Answer, *, generation: int = 3) -> Result:
+def edited(answer: Answer, *, generation: int = 3, managers: Iterable[str] = MANAGERS) -> Result:
     """What one edit is counted as."""
     result = Result("hand-edits", "one edit")
-    asyncio.run(edit_by_hand(Answering(answer, generation=generation), LEDGER, edit, result))
+    asyncio.run(edit_by_hand(Answering(answer, generation=generation, managers=managers), LEDGER, edit, result))
     return result
 
 
@@ -67,7 +77,9 @@ def test_an_edit_that_changes_nothing_is_called_by_what_stopped_it(answer: Answe
 
 
 def test_an_edit_that_changed_a_ledger_is_a_breach() -> None:
-    """It is another generation of the one that was read, whoever writes meanwhile."""
+    """It is another generation of the one that was read, whoever writes meanwhile; or its claims are another's."""
+    assert edited(Answer(200), managers=("web.1", "a hand")).breaches == []
+    assert edited(Answer(200), managers=("sharedvip-reconciler",)).breaches != []
     result = edited(Answer(200), generation=4)
 
     assert dict(result.counts) == {"hand edits let in": 1}

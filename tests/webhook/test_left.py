@@ -1,0 +1,158 @@
+"""Who has left with the group's address, on the real API server: its lock tells of it, however late a cache is."""
+
+from dataclasses import replace
+
+import pytest
+
+from cluster.errors import Unreachable
+from cluster.ip_addresses import AddressLocks
+from cluster.leavers import Leaver
+from sharedvip.leaving import LATEST_SECONDS
+from sharedvip.ledger import member_of
+from tests.builders import KEY
+from tests.cluster.connection import Connection
+from tests.webhook.replicas import Scene, messages, now, some_address, tell
+from tests.webhook.test_leaving import last, leaving, left, nobody
+from webhook.answer import Verdict
+from webhook.world import Asked
+
+pytestmark = pytest.mark.e2e
+
+
+def test_who_has_left_with_the_address_has_it_however_late_the_cache(connection: Connection) -> None:
+    """The janitor has let go of its claims and the lock; the cache shows a member that it is no more."""
+
+    async def story(scene: Scene) -> None:
+        address = some_address()
+        await scene.stored("web", "80/TCP", loadBalancerIP=address)
+        await scene.seen("web")
+        scene.replicas[0].freeze()
+        await left(connection, "web")
+
+        joining = replace(scene.new("api", "443/TCP", load_balancer_ip=address), patience_seconds=0.2)
+        assert "try again" in messages(await scene.validate(joining))
+        assert await scene.claims() == []
+
+    tell(connection, story)
+
+
+def test_who_has_left_is_told_by_the_lock_to_a_cache_that_never_showed_it(connection: Connection) -> None:
+    """Its watch broke with the API server before the leaver came, and the janitor has let go of all since.
+
+    Found by ``make soak``, ``api-server-restarts``, in full: both were stored.
+    """
+
+    async def story(scene: Scene) -> None:
+        late, other = scene.replicas
+        late.freeze()
+        address, locks = some_address(), AddressLocks(scene.api)
+        leaver = await last(scene, "web", address)
+        assert messages(await other.admission.validate(leaving(leaver))) == ""
+        await left(connection, "web")
+        await scene.store.leave(scene.group(), member_of(leaver))
+        assert await locks.release(address, scene.group(), is_needed=nobody) == "left"
+
+        for key in (KEY, "another"):
+            joining = scene.new("api", "443/TCP", key=key, load_balancer_ip=address)
+            assert messages(await late.admission.validate(joining)) == (
+                f"spec.loadBalancerIP: {address} is already held by Service 'web'; "
+                "choose another address, or leave it out [static-address-taken]"
+            )
+            assert await scene.claims(key) == []
+
+    tell(connection, story, replicas=2)
+
+
+def test_who_has_left_with_an_address_may_bring_it_to_another_group(connection: Connection) -> None:
+    """What tells of its leave is in nobody's way: not in its own, nor in another's once it has the address no more."""
+
+    async def story(scene: Scene) -> None:
+        address, locks = some_address(), AddressLocks(scene.api)
+        leaver = await last(scene, "web", address)
+        assert messages(await scene.validate(leaving(leaver))) == ""
+        await left(connection, "web")
+        await scene.store.leave(scene.group(), member_of(leaver))
+        assert await locks.release(address, scene.group(), is_needed=nobody) == "left"
+
+        ordinary = await scene.live("web")
+        assert messages(await scene.validate(Asked(replace(ordinary, sharing_key="another"), ordinary))) == ""
+        assert await scene.lock_of(address) == "another"
+
+    tell(connection, story)
+
+
+def test_a_replica_that_was_told_nothing_for_long_lets_nobody_join_with_an_address(connection: Connection) -> None:
+    """By then no lock tells of who left; who brings no address is not concerned."""
+
+    async def story(scene: Scene) -> None:
+        reflector = scene.replicas[0].services.reflector
+        with pytest.MonkeyPatch.context() as late:
+            late.setattr(reflector, "age_seconds", lambda: LATEST_SECONDS + 1)
+            with pytest.raises(Unreachable, match="what is known of Services is 181 s old"):
+                await scene.validate(scene.new("api", "443/TCP", load_balancer_ip=some_address()))
+            assert await scene.claims() == []
+            assert messages(await scene.validate(scene.new("web", "80/TCP"))) == ""
+            member = await last(scene, "db", some_address(), key="another")
+            changed = scene.change(member, "80/TCP", "81/TCP")
+            assert messages(await scene.validate(changed)) == ""
+
+    tell(connection, story)
+
+
+def test_a_namesake_of_who_has_left_exists_already(connection: Connection) -> None:
+    """By a late cache nobody is there: it must not take the address over in that one's name."""
+
+    async def story(scene: Scene) -> None:
+        late, other = scene.replicas
+        late.freeze()
+        address = some_address()
+        leaver = await last(scene, "web", address)
+        assert messages(await other.admission.validate(leaving(leaver))) == ""
+        await left(connection, "web")
+        await scene.store.leave(scene.group(), member_of(leaver))
+        assert await AddressLocks(scene.api).release(address, scene.group(), is_needed=nobody) == "left"
+
+        for key in (KEY, "another"):
+            answer = await late.admission.validate(scene.new("web", "80/TCP", key=key, load_balancer_ip=address))
+            assert answer.verdict is Verdict.ALREADY_EXISTS
+            assert await scene.claims(key) == []
+
+    tell(connection, story, replicas=2)
+
+
+def test_a_namesake_made_anew_with_the_address_has_it_too(connection: Connection) -> None:
+    """The note is of another incarnation, and the cache shows neither."""
+
+    async def story(scene: Scene) -> None:
+        scene.replicas[0].freeze()
+        address, locks = some_address(), AddressLocks(scene.api)
+        await locks.take(address, scene.group())
+        await scene.stored("web", "80/TCP", key=None, loadBalancerIP=address)
+        await locks.note_leaver(address, scene.group(), Leaver("web", "another", "1", now(), "x"))
+
+        joining = replace(scene.new("api", "443/TCP", load_balancer_ip=address), patience_seconds=0.2)
+        assert "try again" in messages(await scene.validate(joining))
+        assert await scene.claims() == []
+
+    tell(connection, story)
+
+
+def test_nobody_leaves_with_an_address_that_another_has_left_with(connection: Connection) -> None:
+    """Where it is noted nowhere, nobody would wait for it; with what it has, it may leave as anywhere."""
+
+    async def story(scene: Scene) -> None:
+        address, locks = some_address(), AddressLocks(scene.api)
+        leaver = await last(scene, "web", address)
+        assert messages(await scene.validate(leaving(leaver))) == ""
+        await left(connection, "web")
+        await scene.store.leave(scene.group(), member_of(leaver))
+        assert await locks.release(address, scene.group(), is_needed=nobody) == "left"
+
+        next_one = await last(scene, "api", some_address(), key="another")
+        assert "already held by Service 'web'" in messages(
+            await scene.validate(leaving(next_one, load_balancer_ip=address))
+        )
+        past = await scene.stored("past", "80/TCP", key="third", loadBalancerIP=address)
+        assert messages(await scene.validate(leaving(past))) == ""
+
+    tell(connection, story)
