@@ -31,12 +31,12 @@ from cluster.ip_address_documents import (
     path_of,
     render,
 )
-from cluster.leavers import LEAVER_ANNOTATION, BeingLeftError, Leaver, render_leavers, render_time
+from cluster.leavers import LEAVER_ANNOTATION, BeingLeftError, Leaver, render_leavers, render_time, services_of
 from cluster.services import read_service
 from sharedvip.holders import asks_for_its_group, holds_by_itself
 from sharedvip.leaving import KEPT
 from sharedvip.ledger import GRACE, Member, member_of
-from sharedvip.model import AddressHolder, GroupName, ServiceName
+from sharedvip.model import AddressHolder, GroupName
 
 _PAGE_SIZE: Final = 500
 _LOOK_AGAIN_SECONDS: Final = 0.05
@@ -183,12 +183,12 @@ class AddressLocks:
     ) -> AddressHolder | None:
         """Who is noted on a lock and has the address, live, by itself or through another group than one."""
         address, namespace = found.metadata.name, found.spec.parent.namespace
-        for service in sorted({leaver.service for leaver in leavers_on(found)}):
-            stored = await read_service(self._api, ServiceName(namespace, service), timeout_seconds=timeout_seconds)
+        for name in services_of(leavers_on(found), namespace):
+            stored = await read_service(self._api, name, timeout_seconds=timeout_seconds)
             if stored is None or (namespace == group.namespace and member_of(stored) == but):
                 continue
             if holds_by_itself(stored, address):
-                return AddressHolder(namespace, service=service)
+                return AddressHolder(namespace, service=name.name)
             if stored.group not in {None, group} and asks_for_its_group(stored, address):
                 return AddressHolder(namespace, key=stored.sharing_key or "")
         return None

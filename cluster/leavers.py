@@ -1,10 +1,11 @@
 """Who is about to leave a group with its address, as it is noted on that address's lock; it looks at no Service."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from sharedvip.ledger import may_be_stored
-from sharedvip.model import ServiceView
+from sharedvip.model import ServiceName, ServiceView
 
 LEAVER_ANNOTATION: Final = "sharedvip.dev/leaver"
 """On a lock whose group's last member asked to leave and to take the address along: who, each as a ``Leaver``."""
@@ -35,6 +36,11 @@ class BeingLeftError(Exception):
         names = ", ".join(sorted({leaver.service for leaver in leavers}))
         super().__init__(f"about to leave with the address: {names}")
         self.leavers = leavers
+
+
+def services_of(leavers: Iterable[Leaver], namespace: str) -> list[ServiceName]:
+    """Whom to look at, each once and sorted: a client that repeats a leave is noted many times."""
+    return sorted({ServiceName(namespace, leaver.service) for leaver in leavers})
 
 
 def parse_leavers(said: str, *, since: datetime | None = None) -> tuple[Leaver, ...]:

@@ -17,13 +17,14 @@ from cluster.ako_resources import DetailedServiceCache
 from cluster.api import KubernetesApi
 from cluster.endpoint_slices import EndpointSlice, EndpointSliceCache
 from cluster.events import Events
+from cluster.ip_address_documents import HeldAddress
 from cluster.ip_addresses import AddressLocks, IsNeeded, Unlocked
 from cluster.services import ServiceCache, read_service
 from cluster.shared_vip_cache import SharedVipCache
 from cluster.shared_vip_documents import ListenerStatus, SharedVipStatus
 from cluster.shared_vips import ClaimRefused, SharedVipStore, StaleLedger
 from reconciler.cluster_surroundings import EVERYWHERE, ClusterSurroundings
-from reconciler.ports import ClaimLostError, GroupReport, HeldAddress, Verdict
+from reconciler.ports import ClaimLostError, GroupReport, Verdict
 from reconciler.settings import ReconcilerSettings
 from sharedvip.ledger import Claim, Ledger, Member, Release
 from sharedvip.model import AddressHolder, GroupName, ServiceName, ServiceView, SharedValues
@@ -213,7 +214,7 @@ class ClusterKubernetes:
 
     async def held_addresses(self) -> tuple[HeldAddress, ...]:
         """As ``ports.Kubernetes``."""
-        return tuple(HeldAddress(*held) for held in await self._locks.list_ours())
+        return await self._locks.list_ours()
 
     async def publish(self, service: ServiceView, *, vip: str, verdict: Verdict) -> None:
         """As ``ports.Kubernetes``; where another manager owns the address, only our condition is written."""

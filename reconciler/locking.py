@@ -9,11 +9,11 @@ from typing import Final
 
 import structlog
 
-from cluster.leavers import BeingLeftError, Leaver
+from cluster.leavers import BeingLeftError, Leaver, services_of
 from reconciler.ports import Kubernetes
 from sharedvip.holders import holds_by_itself
 from sharedvip.ledger import Ledger, Member
-from sharedvip.model import AddressHolder, GroupName, ServiceName
+from sharedvip.model import AddressHolder, GroupName
 
 _log = structlog.get_logger("reconciler.locking")
 
@@ -57,7 +57,7 @@ class Locking:
             return False
         # Where it is the only member itself, there is nobody else to be disturbed.
         doubtful = [one for one in leavers if ledger.members != (Member(one.service, one.uid),)]
-        names = sorted({ServiceName(ledger.name.namespace, leaver.service) for leaver in doubtful})
+        names = services_of(doubtful, ledger.name.namespace)
         stored = {name.name: await self._kubernetes.read_service(name) for name in names}
         has_left = any(one is not None and holds_by_itself(one, address) for one in stored.values())
         return has_left or any(leaver.may_leave(stored[leaver.service], now=now) for leaver in doubtful)

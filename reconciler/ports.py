@@ -5,10 +5,10 @@ So the loop can be tried on a small in-memory world, and the end-to-end tests sh
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, Protocol
 
 from cluster.errors import ClusterError
+from cluster.ip_address_documents import HeldAddress
 from cluster.ip_addresses import IsNeeded, Unlocked
 from reconciler.servers import Slice
 from sharedvip.ledger import Claim, Ledger, Member, Release
@@ -55,17 +55,6 @@ class GroupReport:
     verdict: Verdict
     moving: str = ""
     """How far its move to another address has come, "" while it stays."""
-
-
-class HeldAddress(NamedTuple):
-    """An address that a group holds in the whole cluster."""
-
-    address: str
-    group: GroupName
-    is_leaving: bool = False
-    """Whether somebody has begun to unlock it."""
-    left_since: datetime | None = None
-    """UTC; since when it is nobody's any more, and only tells who left with the address."""
 
 
 class Kubernetes(Protocol):

@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from cluster.ip_addresses import Unlocked
-from cluster.leavers import Leaver
+from cluster.leavers import Leaver, services_of
 from reconciler.held_addresses import HeldAddresses
 from reconciler.ports import ClusterError, Kubernetes
 from sharedvip.ledger import Ledger
@@ -96,9 +96,8 @@ class Unlocking:
         """By the ledger, by whoever is about to leave with it, or by a member that is stored with it: all live."""
         # The time of before the look: what is over by then was over when the Service was read.
         now = self._now()
-        # Each once: a client that repeats a leave is noted many times.
-        names = sorted({ServiceName(group.namespace, leaver.service) for leaver in leavers})
-        stored = {name.name: await self._kubernetes.read_service(name) for name in names}
+        noted = services_of(leavers, group.namespace)
+        stored = {name.name: await self._kubernetes.read_service(name) for name in noted}
         if any(leaver.may_leave(stored[leaver.service], now=now) for leaver in leavers):
             return True
         ledger = await self._kubernetes.read_ledger(group)

@@ -22,7 +22,7 @@ import structlog
 from cluster.errors import ClusterError, Invalid
 from cluster.field_conflicts import FieldConflict
 from cluster.ip_addresses import AddressLocks
-from cluster.leavers import BeingLeftError, Leaver
+from cluster.leavers import BeingLeftError, Leaver, services_of
 from cluster.shared_vips import ClaimRefused, LedgerIsLeaving, SharedVipStore, StaleLedger
 from sharedvip.decide import can_join, existing_denials, new_denials
 from sharedvip.holders import asks_for_its_group, holds_by_itself
@@ -235,16 +235,14 @@ class Claiming:
         self, asked: Asked, address: str, leavers: tuple[Leaver, ...]
     ) -> tuple[FieldConflict, ...] | None:
         """Who is about to leave with the address, nobody where he has left with it by now; None: nobody does."""
-        now, namespace, found = self._now(), asked.group.namespace, list[FieldConflict]()
-        names = {ServiceName(namespace, leaver.service) for leaver in leavers} - {asked.candidate.name}
-        # Each once: a client that repeats a leave is noted many times.
-        stored = {name.name: await self._world.service(name) for name in sorted(names)}
+        now, others = self._now(), [one for one in leavers if one.service != asked.candidate.name.name]
+        names = services_of(others, asked.group.namespace)
+        stored = {name.name: await self._world.service(name) for name in names}
+        leaving = [one for one in others if one.may_leave(stored[one.service], now=now)]
         has_left = any(one is not None and holds_by_itself(one, address) for one in stored.values())
-        for leaver in leavers:
-            if leaver.may_leave(stored.get(leaver.service), now=now):
-                found.append(FieldConflict("spec", Member(leaver.service, leaver.uid).field_manager))
         # Who has left is shown by the next look as soon as the cache does.
-        return tuple(found) if found or has_left else None
+        conflicts = tuple(FieldConflict("spec", Member(one.service, one.uid).field_manager) for one in leaving)
+        return conflicts if leaving or has_left else None
 
     async def _give_back(self, asked: Asked, claimed: "_Claimed") -> None:
         """What the member had before; a claim too many is the janitor's, and no reason to leave a refusal unsaid."""

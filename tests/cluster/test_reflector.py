@@ -1,7 +1,8 @@
 """A copy stays in step with the API server, whatever that one does: by a script, and on a real one."""
 
 import asyncio
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -42,6 +43,16 @@ def kept(raw: Thing) -> int | None:
     return raw.value if raw.value >= 0 else None
 
 
+def reading(
+    script: ScriptedApi,
+    *,
+    on_change: Callable[[int | None, int | None], None] = lambda _old, _new: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Reflector[Thing, int]:
+    """A copy of what a script says."""
+    return Reflector(script.api, PATH, raw=Thing, select=kept, on_change=on_change, clock=clock)
+
+
 @dataclass
 class Seen:
     """What a reflector told and kept."""
@@ -58,9 +69,7 @@ def see(script: ScriptedApi) -> Seen:
     seen = Seen()
 
     async def story() -> None:
-        reflector = Reflector(
-            script.api, PATH, raw=Thing, select=kept, on_change=lambda old, new: seen.changes.append((old, new))
-        )
+        reflector = reading(script, on_change=lambda old, new: seen.changes.append((old, new)))
         begun = asyncio.get_running_loop().time()
         await follow(reflector.run, script)
         seen.waited_seconds = asyncio.get_running_loop().time() - begun
@@ -197,9 +206,7 @@ def test_it_tells_when_it_has_synced_and_how_long_ago_it_heard() -> None:
     async def story() -> None:
         now = [100.0]
         script = ScriptedApi([page()], [[bookmark("2")]])
-        reflector = Reflector(
-            script.api, PATH, raw=Thing, select=kept, on_change=lambda _old, _new: None, clock=lambda: now[0]
-        )
+        reflector = reading(script, clock=lambda: now[0])
         assert not reflector.has_synced
         now[0] = 130.0
         assert reflector.staleness_seconds() == 30
@@ -225,14 +232,7 @@ def test_a_list_that_breaks_in_the_middle_makes_the_copy_no_younger() -> None:
 
     broken = [page(more="next"), Unreachable("busy")]
     script = Telling([page(), *broken, *broken, page()], [[event("ERROR", status(410, "Expired"))]])
-    reflector = Reflector(
-        script.api,
-        PATH,
-        raw=Thing,
-        select=kept,
-        on_change=lambda _old, _new: None,
-        clock=lambda: 10.0 * len(script.lists),
-    )
+    reflector = reading(script, clock=lambda: 10.0 * len(script.lists))
     in_no_time(lambda: follow(reflector.run, script))
     assert ages == [0, 10, 20, 30, 40, 50]
     assert reflector.age_seconds() == 10
@@ -243,14 +243,12 @@ def test_only_a_bookmark_tells_how_far_a_watch_has_come() -> None:
     ages = list[float]()
     gone_on = [event("ADDED", thing("a", 1)), Unreachable("away")]
     script = ScriptedApi([page()], [[Unreachable("away")], gone_on, [bookmark("2"), Unreachable("away")]])
-    reflector = Reflector(
-        script.api,
-        PATH,
-        raw=Thing,
-        select=kept,
-        on_change=lambda _old, _new: ages.append(reflector.age_seconds()),
-        clock=lambda: 20.0 * len(script.followed),
-    )
+
+    def comes(old: int | None, new: int | None) -> None:
+        del old, new
+        ages.append(reflector.age_seconds())
+
+    reflector = reading(script, on_change=comes, clock=lambda: 20.0 * len(script.followed))
     in_no_time(lambda: follow(reflector.run, script))
     assert ages == [40]
     assert (script.followed[-1], reflector.age_seconds()) == ("2", 20)
@@ -259,14 +257,7 @@ def test_only_a_bookmark_tells_how_far_a_watch_has_come() -> None:
 def test_a_copy_of_long_ago_is_listed_anew() -> None:
     """A watch would tell in a minute only how far it has come."""
     script = ScriptedApi([page(), page()], [[event("ADDED", thing("a", 1)), Unreachable("away")]])
-    reflector = Reflector(
-        script.api,
-        PATH,
-        raw=Thing,
-        select=kept,
-        on_change=lambda _old, _new: None,
-        clock=lambda: (IDLE_SECONDS + 1) * len(script.followed),
-    )
+    reflector = reading(script, clock=lambda: (IDLE_SECONDS + 1) * len(script.followed))
     in_no_time(lambda: follow(reflector.run, script))
     assert len(script.lists) == 2
 
@@ -282,7 +273,7 @@ def test_who_waits_for_a_change_is_woken() -> None:
 
     async def story() -> None:
         script = ScriptedApi([page()], [[event("ADDED", thing("a", 1))]])
-        reflector = Reflector(script.api, PATH, raw=Thing, select=kept, on_change=lambda _old, _new: None)
+        reflector = reading(script)
         waiting = asyncio.create_task(becomes(reflector, lambda: len(reflector) == 1))
         told = asyncio.create_task(reflector.next_change())
         await asyncio.sleep(0)

@@ -12,9 +12,10 @@ from itertools import count
 from typing import Literal
 
 from cluster.errors import ClusterError
+from cluster.ip_address_documents import HeldAddress
 from cluster.ip_addresses import IsNeeded, Unlocked
 from cluster.leavers import BeingLeftError, Leaver
-from reconciler.ports import ClaimLostError, GroupReport, HeldAddress, Verdict
+from reconciler.ports import ClaimLostError, GroupReport, Verdict
 from reconciler.servers import Slice
 from sharedvip.addresses import canonical
 from sharedvip.holders import holds_by_itself

@@ -5,9 +5,9 @@ import asyncio
 from prometheus_client import CollectorRegistry
 
 from cluster.errors import ClusterError
+from cluster.ip_address_documents import HeldAddress
 from reconciler.ledger_keeper import LedgerKeeper
 from reconciler.metrics import ReconcilerMetrics
-from reconciler.ports import HeldAddress
 from reconciler.resync import Resync
 from reconciler.status import StatusKeeper
 from sharedvip.model import GroupName, Policy

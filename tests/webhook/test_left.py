@@ -19,6 +19,15 @@ from webhook.world import Asked
 pytestmark = pytest.mark.e2e
 
 
+async def gone_with(address: str, connection: Connection, scene: Scene, *, by: int = 0) -> None:
+    """Service web, the last of its group, has left with the address as a replica admitted; the janitor has let go."""
+    leaver = await last(scene, "web", address)
+    assert messages(await scene.validate(leaving(leaver), by=by)) == ""
+    await left(connection, "web")
+    await scene.store.leave(scene.group(), member_of(leaver))
+    assert await AddressLocks(scene.api).release(address, scene.group(), is_needed=nobody) == "left"
+
+
 def test_who_has_left_with_the_address_has_it_however_late_the_cache(connection: Connection) -> None:
     """The janitor has let go of its claims and the lock; the cache shows a member that it is no more."""
 
@@ -43,18 +52,13 @@ def test_who_has_left_is_told_by_the_lock_to_a_cache_that_never_showed_it(connec
     """
 
     async def story(scene: Scene) -> None:
-        late, other = scene.replicas
-        late.freeze()
-        address, locks = some_address(), AddressLocks(scene.api)
-        leaver = await last(scene, "web", address)
-        assert messages(await other.admission.validate(leaving(leaver))) == ""
-        await left(connection, "web")
-        await scene.store.leave(scene.group(), member_of(leaver))
-        assert await locks.release(address, scene.group(), is_needed=nobody) == "left"
+        scene.replicas[0].freeze()
+        address = some_address()
+        await gone_with(address, connection, scene, by=1)
 
         for key in (KEY, "another"):
             joining = scene.new("api", "443/TCP", key=key, load_balancer_ip=address)
-            assert messages(await late.admission.validate(joining)) == (
+            assert messages(await scene.validate(joining)) == (
                 f"spec.loadBalancerIP: {address} is already held by Service 'web'; "
                 "choose another address, or leave it out [static-address-taken]"
             )
@@ -67,12 +71,8 @@ def test_who_has_left_with_an_address_may_bring_it_to_another_group(connection: 
     """What tells of its leave is in nobody's way: not in its own, nor in another's once it has the address no more."""
 
     async def story(scene: Scene) -> None:
-        address, locks = some_address(), AddressLocks(scene.api)
-        leaver = await last(scene, "web", address)
-        assert messages(await scene.validate(leaving(leaver))) == ""
-        await left(connection, "web")
-        await scene.store.leave(scene.group(), member_of(leaver))
-        assert await locks.release(address, scene.group(), is_needed=nobody) == "left"
+        address = some_address()
+        await gone_with(address, connection, scene)
 
         ordinary = await scene.live("web")
         assert messages(await scene.validate(Asked(replace(ordinary, sharing_key="another"), ordinary))) == ""
@@ -103,17 +103,12 @@ def test_a_namesake_of_who_has_left_exists_already(connection: Connection) -> No
     """By a late cache nobody is there: it must not take the address over in that one's name."""
 
     async def story(scene: Scene) -> None:
-        late, other = scene.replicas
-        late.freeze()
+        scene.replicas[0].freeze()
         address = some_address()
-        leaver = await last(scene, "web", address)
-        assert messages(await other.admission.validate(leaving(leaver))) == ""
-        await left(connection, "web")
-        await scene.store.leave(scene.group(), member_of(leaver))
-        assert await AddressLocks(scene.api).release(address, scene.group(), is_needed=nobody) == "left"
+        await gone_with(address, connection, scene, by=1)
 
         for key in (KEY, "another"):
-            answer = await late.admission.validate(scene.new("web", "80/TCP", key=key, load_balancer_ip=address))
+            answer = await scene.validate(scene.new("web", "80/TCP", key=key, load_balancer_ip=address))
             assert answer.verdict is Verdict.ALREADY_EXISTS
             assert await scene.claims(key) == []
 
@@ -141,12 +136,8 @@ def test_nobody_leaves_with_an_address_that_another_has_left_with(connection: Co
     """Where it is noted nowhere, nobody would wait for it; with what it has, it may leave as anywhere."""
 
     async def story(scene: Scene) -> None:
-        address, locks = some_address(), AddressLocks(scene.api)
-        leaver = await last(scene, "web", address)
-        assert messages(await scene.validate(leaving(leaver))) == ""
-        await left(connection, "web")
-        await scene.store.leave(scene.group(), member_of(leaver))
-        assert await locks.release(address, scene.group(), is_needed=nobody) == "left"
+        address = some_address()
+        await gone_with(address, connection, scene)
 
         next_one = await last(scene, "api", some_address(), key="another")
         assert "already held by Service 'web'" in messages(
