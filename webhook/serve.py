@@ -18,7 +18,6 @@ from cluster.ip_addresses import AddressLocks
 from cluster.services import ServiceCache
 from cluster.shared_vip_cache import SharedVipCache
 from cluster.shared_vips import SharedVipStore
-from sharedvip.leaving import LATEST_SECONDS
 from webhook import metrics
 from webhook.admission import Admission
 from webhook.app import create_admission_app, create_health_app
@@ -28,6 +27,7 @@ from webhook.clients import Certificate, protocol
 from webhook.connections import PromptProtocol
 from webhook.ending import Ending
 from webhook.memory import keep_trimmed, return_large_blocks, settle
+from webhook.readiness import Readiness
 from webhook.settings import WebhookSettings
 from webhook.world import World
 
@@ -75,7 +75,7 @@ async def serve(settings: WebhookSettings, certificate: Certificate, *, kubeconf
         async with asyncio.TaskGroup() as tasks:
             watches = [tasks.create_task(services.run()), tasks.create_task(ledgers.run())]
             watches.append(tasks.create_task(_settle(services, ledgers)))
-            problems = _Problems(world, certificate, settings=settings, ending=ending)
+            problems = Readiness(world, certificate, settings=settings, ending=ending)
             await _serve_both(admission, settings, certificate, problems=problems, ending=ending)
             for watch in watches:
                 watch.cancel()
@@ -92,34 +92,12 @@ async def _settle(services: ServiceCache, ledgers: SharedVipCache) -> Never:
     await keep_trimmed()
 
 
-class _Problems:
-    """What speaks against being ready."""
-
-    def __init__(self, world: World, certificate: Certificate, *, settings: WebhookSettings, ending: Ending) -> None:
-        self._world = world
-        self._certificate = certificate
-        self._settings = settings
-        self._ending = ending
-
-    def __call__(self) -> tuple[str, ...]:
-        staleness, age = self._world.staleness_seconds(), self._world.held.age_seconds()
-        found = {
-            "stopping": self._ending.has_begun,
-            "the caches are not complete yet": not self._world.has_synced,
-            f"the API server has said nothing for {staleness:.0f} s": staleness
-            > self._settings.staleness_limit_seconds,
-            # It lets nobody join with an address: others may.
-            f"what is known of Services is {age:.0f} s old": age > LATEST_SECONDS,
-        }
-        return (*(text for text, is_so in found.items() if is_so), *self._certificate.faults())
-
-
 async def _serve_both(
     admission: Admission,
     settings: WebhookSettings,
     certificate: Certificate,
     *,
-    problems: _Problems,
+    problems: Readiness,
     ending: Ending,
 ) -> None:
     health = create_health_app(problems, warnings=certificate.warnings)
