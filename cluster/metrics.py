@@ -21,6 +21,11 @@ CACHE_STALENESS: Final = Gauge(
     "Seconds since the API server last told anything about a resource, bookmarks included.",
     ("resource",),
 )
+CACHE_AGE: Final = Gauge(
+    "sharedvip_cache_age_seconds",
+    "Seconds since a moment of which a cache is at least: that of a bookmark, or of the beginning of a list.",
+    ("resource",),
+)
 CACHE_LISTS: Final = Counter("sharedvip_cache_lists_total", "Complete lists read to fill a cache.", ("resource",))
 CACHE_WATCH_ENDS: Final = Counter(
     "sharedvip_cache_watch_ends_total", "Watches that ended, by reason.", ("resource", "reason")

@@ -74,6 +74,7 @@ class Reflector(Generic[Raw, Record]):
         self._failures = 0
         self._changed = asyncio.Event()
         metrics.CACHE_STALENESS.labels(self._resource).set_function(self.staleness_seconds)
+        metrics.CACHE_AGE.labels(self._resource).set_function(self.age_seconds)
 
     @property
     def has_synced(self) -> bool:

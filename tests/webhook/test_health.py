@@ -55,6 +55,7 @@ def test_livez_answers_whatever_is_wrong() -> None:
         "sharedvip_claim_oldest_waiting_seconds",
         "sharedvip_claim_confirmation_seconds",
         "sharedvip_cache_staleness_seconds",
+        "sharedvip_cache_age_seconds",
         "sharedvip_client_refusals_total",
     ],
 )
