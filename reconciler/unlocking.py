@@ -81,8 +81,8 @@ class Unlocking:
 
         self.found_begun(group, address)
         outcome = await self._kubernetes.release_address(address, group, is_needed=is_needed)
-        if outcome in {"unlocked", "left"}:
-            _log.info("address.released", namespace=group.namespace, key=group.key, address=address, outcome=outcome)
+        if outcome == "unlocked":
+            _log.info("address.released", namespace=group.namespace, key=group.key, address=address)
         if outcome in {"unlocked", "not held"}:
             self.held.discard(address, group)
         self._begun.get(group, set()).discard(address)
