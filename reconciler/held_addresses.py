@@ -5,6 +5,7 @@ A lock outlives its reason on purpose: it goes when Avi has let go of the addres
 
 from collections.abc import Callable, Iterable
 
+from sharedvip.addresses import parse_address
 from sharedvip.ledger import Ledger
 from sharedvip.model import GroupName, ServiceName, ServiceView
 from sharedvip.parse import static_address
@@ -50,8 +51,8 @@ class HeldAddresses:
             self.add(address, group)
 
     def add(self, address: str, group: GroupName) -> None:
-        """It may have a lock on that; "" is none."""
-        if address:
+        """It may have a lock on that; on what is no address there is none."""
+        if parse_address(address):
             self._held.setdefault(group, set()).add(address)
 
     def discard(self, address: str, group: GroupName) -> None:

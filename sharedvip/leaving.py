@@ -6,6 +6,7 @@ It never judges: whether the group still needs that address is for who can look 
 from datetime import timedelta
 from typing import Final
 
+from sharedvip.addresses import parse_address
 from sharedvip.model import GroupName, ServiceView
 from sharedvip.parse import static_address
 
@@ -23,5 +24,9 @@ def left_group(candidate: ServiceView, old: ServiceView | None) -> GroupName | N
 
 
 def address_taken_along(candidate: ServiceView) -> str:
-    """The address (canonical spelling) that it asks for without a group; "" where it asks for none."""
-    return static_address(candidate) if candidate.type == "LoadBalancer" else ""
+    """The address (canonical spelling) that it asks for without a group; "" where it asks for none that a VIP can have.
+
+    Nobody checks what an ordinary Service writes there: the API server takes ``loadBalancerIP: localhost``.
+    """
+    address = static_address(candidate) if candidate.type == "LoadBalancer" else ""
+    return address if parse_address(address) else ""

@@ -48,6 +48,15 @@ def test_what_a_member_has_is_its_group_s_matter_once_it_is_gone() -> None:
     assert held.groups == ()
 
 
+def test_what_is_no_address_is_no_matter() -> None:
+    """A member came past admission with it, and is gone: nobody can have a lock on that."""
+    held = HeldAddresses()
+    held.observe(GROUP, None, [replace(WEB, load_balancer_ip="localhost")], stored=gone)
+    held.observe(GROUP, None, [], stored=gone)
+
+    assert held.groups == ()
+
+
 def test_what_the_ledger_says_stays_until_it_is_unlocked() -> None:
     """Both addresses of a move."""
     held = HeldAddresses()

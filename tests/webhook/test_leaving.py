@@ -49,6 +49,7 @@ def test_the_address_stays_with_those_who_stay(connection: Connection) -> None:
         )
         assert messages(await scene.validate(leaving(leaver, load_balancer_ip=""))) == ""
         assert messages(await scene.validate(leaving(leaver, load_balancer_ip=other))) == ""
+        assert messages(await scene.validate(leaving(leaver, load_balancer_ip="localhost"))) == ""
         assert messages(await scene.validate(leaving(leaver, type="NodePort"))) == ""
         assert messages(await scene.validate(leaving(leaver, is_deleting=True))) == ""
 
