@@ -4,6 +4,7 @@ The TypedDicts name just the fields we read, so that a decoder skips the rest (m
 against 27 us with json; ``shared/design/kubernetes.md`` 3.1).
 """
 
+from collections.abc import Hashable, Mapping
 from functools import lru_cache
 from sys import intern
 from typing import Final, TypedDict
@@ -37,6 +38,16 @@ CLASS_FIELD = "spec.loadBalancerClass"
 
 _IDENTITY: Final = ("name", "generateName", "namespace", "uid", "annotations", "deletionTimestamp")
 """What is read of ``metadata`` as it is."""
+_NOTES: Final = (
+    annotations.SHARED_VIP,
+    annotations.LOAD_BALANCER_IP,
+    annotations.INTENDED_ADDRESS,
+    annotations.INFRA_SETTING,
+    annotations.L4_RULE,
+)
+"""The annotations that are read."""
+_JUDGED: Final = ("type", "loadBalancerIP", "loadBalancerClass", "sessionAffinity", "externalTrafficPolicy")
+"""What is read of ``spec`` as it is."""
 
 
 class MetadataObject(TypedDict, total=False):
@@ -156,6 +167,21 @@ def reads_alike(one: ServiceObject, other: ServiceObject) -> bool:
         (mine.get("labels") or {}).get(annotations.SHARED_VIP)
         == (theirs.get("labels") or {}).get(annotations.SHARED_VIP)
     )
+
+
+def judged_spec(spec: SpecObject) -> tuple[Hashable, ...]:
+    """What a rule or a warning looks at: all that is read but a port's target, which is for the pool to know."""
+    return (
+        *(spec.get(field) for field in _JUDGED),
+        tuple(spec.get("ipFamilies") or ()),
+        bool(spec.get("loadBalancerSourceRanges")),
+        tuple([(port.get("port"), port.get("protocol"), port.get("name")) for port in spec.get("ports") or ()]),
+    )
+
+
+def judged_annotations(notes: Mapping[str, str] | None) -> tuple[str | None, ...]:
+    """Likewise; ``kubectl apply`` writes the whole Service into another one each time."""
+    return tuple([notes.get(name) for name in _NOTES]) if notes else ()
 
 
 def _parse_ports(spec: SpecObject) -> tuple[ServicePort, ...]:

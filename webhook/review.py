@@ -4,12 +4,20 @@ Source: ``k8s.io/api/admission/v1``. Decoded by msgspec straight to these fields
 and pydantic need 31 (``shared/design/kubernetes.md`` 3.1).
 """
 
+from collections.abc import Hashable
 from typing import Final, Literal
 
 import msgspec
 
 from sharedvip.annotations import SHARED_VIP
-from sharedvip.parse import MetadataObject, ServiceObject, SpecObject, StatusObject
+from sharedvip.parse import (
+    MetadataObject,
+    ServiceObject,
+    SpecObject,
+    StatusObject,
+    judged_annotations,
+    judged_spec,
+)
 
 API_VERSION: Final = "admission.k8s.io/v1"
 KIND: Final = "AdmissionReview"
@@ -93,6 +101,21 @@ class ServiceDocument(msgspec.Struct, gc=False):
         metadata = self.metadata
         pieces = (bytes(self.spec), bytes(self.status), bytes(metadata.annotations))
         return hash((*pieces, metadata.sharing_label, metadata.uid))
+
+    @property
+    def judged(self) -> tuple[Hashable, ...]:
+        """All that an answer to an update may depend on: most change a selector, a target port or a note of kubectl's.
+
+        Raises:
+            msgspec.DecodeError: As ``read``.
+        """
+        metadata = self.metadata
+        return (
+            *(metadata.name, metadata.namespace, metadata.uid, metadata.deletion_timestamp, metadata.sharing_label),
+            judged_annotations(_ANNOTATIONS.decode(metadata.annotations)),
+            judged_spec(_SPEC.decode(self.spec)),
+            bytes(self.status),
+        )
 
     def read(self) -> ServiceObject:
         """All that is read of it.
@@ -204,7 +227,7 @@ _OTHER_REVIEW = msgspec.json.Decoder(_OtherReview)
 _SERVICE = msgspec.json.Decoder(ServiceObject | None)
 _ENCODER = msgspec.json.Encoder()
 _INT32: Final = 2**31 - 1
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class BadReviewError(ValueError):
@@ -231,11 +254,11 @@ def _decode(body: bytes) -> _ServiceReview | _OtherReview:
     """In one go where it can be; what is no Service, or a broken one, is looked at more slowly."""
     try:
         return _SERVICE_REVIEW.decode(body)
-    except _UNREADABLE:
+    except UNREADABLE:
         pass
     try:
         return _OTHER_REVIEW.decode(body)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise BadReviewError(f"the body is not an {KIND}: {error}") from error
 
 
@@ -249,7 +272,7 @@ def parse_object(raw: ServiceDocument | msgspec.Raw | None, *, what: str) -> Ser
         return None
     try:
         service = raw.read() if isinstance(raw, ServiceDocument) else _SERVICE.decode(raw)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise BadReviewError(f"{what} is not a Service: {error}") from error
     for port in ((service or {}).get("spec", {}).get("ports")) or ():
         if abs(port.get("port", 0)) > _INT32:

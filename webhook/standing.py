@@ -1,15 +1,15 @@
-"""Answers that stand: an update that changes nothing that is read of its Service gets the answer of the last one.
+"""Answers that stand: an update that changes nothing that is judged of its Service gets the answer of the last one.
 
-Most updates that reach us are of that kind (a label, a finalizer, a field's manager), and all they need is the warning
-that an old conflict is still there. It never refuses anybody: whether something changes is seen by comparing the two
-objects of the request byte by byte, and only the warnings are remembered, until anything is told of the group.
+Most updates that reach us are of that kind (a label, a finalizer, a selector, a target port), and all they need is the
+warning that an old conflict is still there. It never refuses anybody: whether something changes is seen by comparing
+the two objects of the request, and only the warnings are remembered, until anything is told of the group.
 """
 
 from typing import Final, NamedTuple
 
 from sharedvip.model import GroupName, ServiceName
 from webhook.answer import Answer
-from webhook.review import AdmissionRequest, ServiceDocument, ServiceRequest
+from webhook.review import UNREADABLE, AdmissionRequest, ServiceDocument, ServiceRequest
 from webhook.world import Asked, View, World, asked_addresses
 
 LIMIT: Final = 4096
@@ -23,6 +23,9 @@ their place in memory."""
 
 class _Known(NamedTuple):
     digest: int
+    """Of the bytes that are read of it: cheaper to compare than what they say."""
+    judged: int
+    """Of what is judged of it; another may have the same, once in 2^64."""
     group: GroupName
     addresses: tuple[str, str]
     view: View
@@ -44,10 +47,9 @@ class StandingAnswers:
 
     def find(self, request: AdmissionRequest) -> Answer | None:
         """The answer, where it is known; None: decide."""
-        document = _unchanged(request)
-        name = ServiceName(request.namespace, request.name)
-        known = self._known.get(name) if document is not None else None
-        if known is None or document is None or known.digest != document.digest:
+        update, name = _update(request), ServiceName(request.namespace, request.name)
+        known = self._known.get(name) if update is not None else None
+        if known is None or update is None or not _asks_again(known, *update):
             return None
         if self._world.is_still(known.view, known.group, name, known.addresses):
             return known.answer
@@ -55,12 +57,15 @@ class StandingAnswers:
         return None
 
     def keep(self, request: AdmissionRequest, asked: Asked, answer: Answer) -> None:
-        """Remember an answer, if the request changes nothing."""
-        document = _unchanged(request)
-        if document is None or asked.candidate.sharing_key is None or document.size > LARGEST:
+        """Remember an answer, if the request changes nothing that is judged."""
+        update = _update(request)
+        if update is None or asked.candidate.sharing_key is None or update[0].size > LARGEST:
             return
-        name = ServiceName(request.namespace, request.name)
-        known = _Known(document.digest, asked.group, asked_addresses(asked), self._world.cached(asked), answer)
+        judged = _judged(*update)
+        if judged is None:
+            return
+        name, view = ServiceName(request.namespace, request.name), self._world.cached(asked)
+        known = _Known(update[0].digest, judged, asked.group, asked_addresses(asked), view, answer)
         self._forget(name)
         if not self._is_of_one_view(known):
             self._forget_group(known.group)
@@ -99,11 +104,24 @@ def _length(name: ServiceName, known: _Known) -> int:
     return sum(map(len, (*name, *known.group, *known.addresses, *known.answer.warnings, *holders)))
 
 
-def _unchanged(request: AdmissionRequest) -> ServiceDocument | None:
-    """The Service, where this is an update of one that changes nothing that is read of it."""
+def _update(request: AdmissionRequest) -> tuple[ServiceDocument, ServiceDocument] | None:
+    """The Service as it is to be and as it is, where this is an update of one that stays."""
     if request.operation != "UPDATE" or not isinstance(request, ServiceRequest):
         return None
     new, old, kind = request.object, request.old_object, request.kind
     if new is None or old is None or kind.kind != "Service" or kind.group or request.sub_resource:
         return None
-    return new if new.metadata.deletion_timestamp is None and new.is_like(old) else None
+    return (new, old) if new.metadata.deletion_timestamp is None else None
+
+
+def _asks_again(known: _Known, new: ServiceDocument, old: ServiceDocument) -> bool:
+    return (new.is_like(old) and known.digest == new.digest) or known.judged == _judged(new, old)
+
+
+def _judged(new: ServiceDocument, old: ServiceDocument) -> int | None:
+    """A digest of what is judged of both; None where that is not the same, or cannot be read."""
+    try:
+        judged = new.judged
+        return hash(judged) if new.is_like(old) or judged == old.judged else None
+    except UNREADABLE:
+        return None

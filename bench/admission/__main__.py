@@ -1,4 +1,7 @@
-"""``python -m bench.admission [--quick]``: measures, prints the page and writes it; a missed target is no failure."""
+"""``python -m bench.admission [--quick]``: measures, prints the page and writes it; a missed target is no failure.
+
+A quick run only prints: its figures mean nothing, and shall not take the place of those that do.
+"""
 
 import argparse
 import sys
@@ -122,13 +125,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Read the words, run, print and write."""
     parser = argparse.ArgumentParser(prog="python -m bench.admission", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="200 Services and short measurements: does it work?")
-    parser.add_argument("--output", type=Path, default=DOCS, help="the folder of the page and its plot")
+    parser.add_argument("--output", type=Path, help="the folder of the page and its plot (docs/reference)")
     given = parser.parse_args(argv)
     results = run(QUICK if given.quick else FULL, progress=_say)
     page = render_page(results, is_quick=given.quick)
-    given.output.mkdir(parents=True, exist_ok=True)
-    (given.output / "bench-admission.md").write_text(page)
-    (given.output / PLOT).write_text(render_creates_plot(results))
+    folder: Path | None = given.output or (None if given.quick else DOCS)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "bench-admission.md").write_text(page)
+        (folder / PLOT).write_text(render_creates_plot(results))
     sys.stdout.write(page)
 
 

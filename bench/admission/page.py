@@ -151,10 +151,10 @@ def _method(results: Results) -> str:
             "([ADR 2](../adr/0002-asgi-endpoints.md)), decodes, judges, counts and logs a line."
         ),
         (
-            "- An update that changes nothing we read of its Service gets the answer of the last such one, until "
-            "anything is told of its group (`webhook/standing.py`); the warm-up asks once about each Service. "
-            "Another target port is something we read: those updates are read and judged each time. OPA is asked "
-            "about both kinds, with the same reviews."
+            "- An update that changes nothing that a rule reads gets the answer of the last such one of its Service, "
+            "until anything is told of its group (`webhook/standing.py`); the warm-up asks once about each Service. "
+            "Another target port has to be read to see that no rule does. OPA is asked about both kinds, with the "
+            "same reviews."
         ),
         (
             "- OPA runs with `GOMAXPROCS=1`; its two policies are `bench/admission/rego/`, the admission policy is "

@@ -1,15 +1,21 @@
 """Service JSON to ``ServiceView``: defaults, absent parts, and nothing else."""
 
-from typing import cast
+import copy
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
+from sharedvip.annotations import INTENDED_ADDRESS
 from sharedvip.model import Listener, ServiceName, ServicePort, ServiceView, SharedValues
 from sharedvip.parse import (
     ADDRESS_ANNOTATION_FIELD,
     ADDRESS_FIELD,
     ServiceObject,
     annotation_field,
+    judged_annotations,
+    judged_spec,
     parse_service,
     port_field,
     shared_values,
@@ -203,3 +209,48 @@ def test_fields_are_named_as_kubernetes_writes_them() -> None:
     """For messages and causes."""
     assert port_field(1) == "spec.ports[1]"
     assert annotation_field("a/b") == "metadata.annotations[a/b]"
+
+
+def variations(whole: Any) -> Iterator[Any]:  # noqa: ANN401 - any JSON
+    """Copies of a document, in each of which one thing, at any depth, is gone or another one."""
+    for place in list(whole) if hasattr(whole, "keys") else range(len(whole)):
+        held, other = whole[place], copy.copy(whole)
+        del other[place]
+        yield other
+        is_leaf = isinstance(held, str | int)
+        for value in ("other" if isinstance(held, str) else 7,) if is_leaf else variations(held):
+            other = copy.copy(whole)
+            other[place] = value
+            yield other
+
+
+def without_targets(spec: object, notes: object) -> ServiceView:
+    """What is read, as if all its ports led to the same place."""
+    view = parsed({"metadata": {"annotations": notes}, "spec": spec})
+    return replace(view, ports=tuple(replace(port, target_port=0) for port in view.ports))
+
+
+SPEC, NOTES = cast("Any", FULL["spec"]), {**cast("Any", FULL["metadata"])["annotations"], INTENDED_ADDRESS: "10.0.0.3"}
+
+
+@pytest.mark.parametrize("spec", [SPEC, *variations(SPEC)])
+def test_all_of_a_spec_that_an_answer_may_depend_on_is_judged(spec: Any) -> None:  # noqa: ANN401 - likewise
+    """Where the same is judged, all that is read but the targets is the same."""
+    is_same = judged_spec(spec) == judged_spec(SPEC)
+    assert not is_same or without_targets(spec, NOTES) == without_targets(SPEC, NOTES)
+
+
+@pytest.mark.parametrize("notes", list(variations(NOTES)))
+def test_all_notes_that_an_answer_may_depend_on_are_judged(notes: dict[str, str]) -> None:
+    """Each of them is read; others are not."""
+    assert judged_annotations(notes) != judged_annotations(NOTES)
+    assert judged_annotations({**notes, "kubectl.kubernetes.io/last-applied-configuration": "{}"}) == (
+        judged_annotations(notes)
+    )
+
+
+def test_what_only_the_pool_knows_is_not_judged() -> None:
+    """A selector, where a port leads to, which node it is on."""
+    ports = [{**port, "targetPort": 9000, "nodePort": 31000} for port in SPEC["ports"]]
+    other: Any = {**SPEC, "ports": ports, "selector": {"app": "green"}}
+    assert judged_spec(other) == judged_spec(SPEC)

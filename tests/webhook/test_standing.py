@@ -1,4 +1,4 @@
-"""An update that changes nothing gets the answer of the last one, and only for as long as that is still right."""
+"""An update that changes nothing that is judged gets the answer of the last one, as long as that is still right."""
 
 import gc
 import json
@@ -14,9 +14,10 @@ from cluster.reflector import ObjectName
 from cluster.services import ServiceCache
 from cluster.shared_vip_cache import SharedVipCache
 from cluster.shared_vips import SharedVipStore
+from sharedvip.annotations import LOAD_BALANCER_IP, SHARED_VIP
 from sharedvip.model import Policy, ServiceView
 from sharedvip.parse import ServiceObject, parse_service
-from tests.builders import GROUP, service_object
+from tests.builders import GROUP, KEY, service_object
 from webhook import standing
 from webhook.admission import Admission, parse_asked
 from webhook.answer import Answer
@@ -24,6 +25,7 @@ from webhook.claiming import Claiming
 from webhook.review import AdmissionRequest, parse_review
 from webhook.world import View, World
 
+PORT: dict[str, object] = {"name": "tcp-80", "port": 80, "protocol": "TCP", "targetPort": 8080}
 NO_API = cast("KubernetesApi", None)
 """What nobody asks here: updates that change nothing are answered from the caches."""
 
@@ -111,6 +113,48 @@ def test_the_second_update_gets_the_answer_of_the_first() -> None:
     assert found == first
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"selector": {"app": "green"}}, id="another selector"),
+        pytest.param({"ports": [{**PORT, "targetPort": "web"}]}, id="another target port"),
+        pytest.param({"internalTrafficPolicy": "Local"}, id="what we never read"),
+    ],
+)
+def test_so_does_one_that_changes_what_is_not_judged(change: dict[str, object]) -> None:
+    """Whichever of the two came first: no rule reads it."""
+    desk = Desk()
+    web, api = stored("web", "80/TCP"), stored("api", "80/TCP")
+    new = stored("web", "80/TCP", **change)
+    desk.observe(web, api)
+    first = decided(desk, update(web, labels={"team": "a"}))
+
+    assert any("still in conflict" in line for line in first.warnings)
+    assert desk.find(update(web, new)) == desk.find(update(new)) == desk.find(update(new, web)) == first
+
+
+def test_kubectl_s_own_note_changes_no_answer() -> None:
+    """``kubectl apply`` writes the whole manifest into it."""
+    desk = Desk()
+    web = stored("web", "80/TCP")
+    notes = {SHARED_VIP: KEY, "kubectl.kubernetes.io/last-applied-configuration": "{}"}
+    desk.observe(web)
+    first = decided(desk, update(web, annotations=notes))
+
+    assert desk.find(update(web)) == desk.find(update(web, annotations=notes)) == first
+    assert desk.find(update(web, annotations={**notes, LOAD_BALANCER_IP: "10.0.0.1"})) is None
+
+
+def test_what_cannot_be_read_is_told_so() -> None:
+    """A target port is no matter, and a Service with ``true`` for one is none all the same."""
+    desk = Desk()
+    web = stored("web", "80/TCP")
+    desk.observe(web)
+    decided(desk, update(web))
+
+    assert desk.find(update(web, stored("web", "80/TCP", ports=[{**PORT, "targetPort": True}]))) is None
+
+
 def test_it_is_forgotten_when_the_group_changes() -> None:
     """The conflict is over as soon as the other Service is told to have moved."""
     desk = Desk()
@@ -144,6 +188,7 @@ def test_it_is_forgotten_when_another_group_takes_the_address() -> None:
         pytest.param(stored("web", "81/TCP"), id="another port"),
         pytest.param(stored("web", "80/TCP", loadBalancerIP="10.0.0.1"), id="an address"),
         pytest.param(service_object("web", "80/TCP", key="another"), id="another key"),
+        pytest.param(stored("web", "80/TCP", sessionAffinity="ClientIP"), id="what is warned of"),
     ],
 )
 def test_an_update_that_changes_something_is_decided(new: ServiceObject) -> None:
