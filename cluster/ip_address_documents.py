@@ -7,7 +7,7 @@ from urllib.parse import quote
 import msgspec
 import structlog
 
-from cluster.leavers import LEAVER_ANNOTATION, Leaver, parse_leavers, parse_time, render_leavers
+from cluster.leavers import LEAVER_ANNOTATION, Leaver, parse_leavers, parse_time
 from cluster.metadata import ListMeta, ObjectMeta
 from sharedvip.ledger import object_name
 from sharedvip.model import AddressHolder, GroupName
@@ -25,6 +25,9 @@ LEAVING_ANNOTATION: Final = "sharedvip.dev/leaving"
 LEFT_ANNOTATION: Final = "sharedvip.dev/left"
 """On a lock that its group has let go of while a leaver has the address: since when. It is nobody's any more, and tells
 who has the address, as the cache of a replica may be late to (``KEPT``)."""
+HEIR_ANNOTATION: Final = "sharedvip.dev/heir"
+"""On a lock that another group has taken over, once it was nobody's: whose it is, as ``namespace/key``. A parent cannot
+be changed, and between a delete and a create nothing would tell of who left with the address."""
 
 _log = structlog.get_logger("cluster.ip_addresses")
 
@@ -70,21 +73,19 @@ def path_of(address: str) -> str:
     return f"{PATH}/{quote(address, safe='')}"
 
 
-def render(address: str, group: GroupName, leavers: tuple[Leaver, ...] = ()) -> bytes:
-    """The lock of a group on an address (canonical spelling), and who is noted on it."""
+def render(address: str, group: GroupName) -> bytes:
+    """The lock of a group on an address (canonical spelling)."""
     parent = {
         "group": OURS,
         "resource": "sharedvips",
         "namespace": group.namespace,
         "name": object_name(group.key),
     }
-    noted = {LEAVER_ANNOTATION: render_leavers(leavers)} if leavers else {}
-    annotations = {KEY_ANNOTATION: group.key, **noted}
     return msgspec.json.encode(
         {
             "apiVersion": "networking.k8s.io/v1",
             "kind": "IPAddress",
-            "metadata": {"name": address, "labels": {MANAGED_BY: OURS}, "annotations": annotations},
+            "metadata": {"name": address, "labels": {MANAGED_BY: OURS}, "annotations": {KEY_ANNOTATION: group.key}},
             "spec": {"parentRef": parent},
         }
     )
@@ -109,14 +110,36 @@ def left_since(found: IPAddress) -> datetime | None:
     return parse_time((found.metadata.annotations or {}).get(LEFT_ANNOTATION, ""))
 
 
+def heir_of(group: GroupName) -> str:
+    """What the annotation of a lock says that a group has taken over."""
+    return f"{group.namespace}/{group.key}"
+
+
 def is_of(found: IPAddress, group: GroupName) -> bool:
-    """By the parent, which cannot be changed, unlike labels and annotations."""
-    parent = found.spec.parent
-    return _is_ours(found) and (parent.namespace, parent.name) == (group.namespace, object_name(group.key))
+    """By its heir, or by its parent, which cannot be changed, unlike labels and annotations."""
+    return _is_ours(found) and _shared_vip(found) == (group.namespace, object_name(group.key))
+
+
+def namespace_of(found: IPAddress) -> str:
+    """Where the group is, or the Service, whose it is."""
+    return _shared_vip(found)[0]
+
+
+def _shared_vip(found: IPAddress) -> tuple[str, str]:
+    """Namespace and name of the ``SharedVIP`` whose it is, or of the Service."""
+    heir, parent = _heir(found), found.spec.parent
+    return (heir.namespace, object_name(heir.key)) if heir else (parent.namespace, parent.name)
+
+
+def _heir(found: IPAddress) -> GroupName | None:
+    namespace, _, key = (found.metadata.annotations or {}).get(HEIR_ANNOTATION, "").partition("/")
+    return GroupName(namespace, key) if namespace and key and _is_ours(found) else None
 
 
 def _key(found: IPAddress) -> str:
-    """The key that the parent's name was derived from, "" where nobody knows."""
+    """The key of the group whose it is, "" where nobody knows."""
+    if heir := _heir(found):
+        return heir.key
     parent = found.spec.parent.name
     noted = (found.metadata.annotations or {}).get(KEY_ANNOTATION, "")
     return next((key for key in (noted, parent) if key and object_name(key) == parent), "")
@@ -126,7 +149,7 @@ def holder_by(found: IPAddress) -> AddressHolder:
     """Whose it is: a group's, a Service's (a cluster IP), or somebody's in its namespace."""
     parent = found.spec.parent
     if _is_ours(found):
-        return AddressHolder(parent.namespace, key=_key(found) or parent.name)
+        return AddressHolder(namespace_of(found), key=_key(found) or parent.name)
     if (parent.group, parent.resource) == ("", "services"):
         return AddressHolder(parent.namespace, service=parent.name)
     return AddressHolder(parent.namespace)
@@ -137,7 +160,7 @@ def held_by(found: IPAddress) -> HeldAddress | None:
     if not _is_ours(found):
         return None
     if key := _key(found):
-        group = GroupName(found.spec.parent.namespace, key)
+        group = GroupName(namespace_of(found), key)
         return HeldAddress(found.metadata.name, group, is_leaving(found), left_since(found))
     _log.warning("address.unknown_group", address=found.metadata.name, shared_vip=found.spec.parent.name)
     return None

@@ -14,6 +14,7 @@ import msgspec
 from cluster.api import MERGE_PATCH, KubernetesApi
 from cluster.errors import AlreadyExists, Conflict, NotFound, Unreachable
 from cluster.ip_address_documents import (
+    HEIR_ANNOTATION,
     LEAVING_ANNOTATION,
     LEFT_ANNOTATION,
     MANAGED_BY,
@@ -22,12 +23,14 @@ from cluster.ip_address_documents import (
     HeldAddress,
     IPAddress,
     IPAddresses,
+    heir_of,
     held_by,
     holder_by,
     is_leaving,
     is_of,
     leavers_on,
     left_since,
+    namespace_of,
     path_of,
     render,
 )
@@ -120,19 +123,11 @@ class AddressLocks:
                 await asyncio.sleep(_LOOK_AGAIN_SECONDS)
         raise Unreachable(f"IPAddress '{address}' comes and goes")
 
-    async def _create(
-        self,
-        address: str,
-        group: GroupName,
-        *,
-        leavers: tuple[Leaver, ...] = (),
-        dry_run: bool = False,
-        timeout_seconds: float,
-    ) -> bool:
+    async def _create(self, address: str, group: GroupName, *, dry_run: bool = False, timeout_seconds: float) -> bool:
         """False: one is there."""
         if not dry_run:
             self._on_write()
-        query, body = {"dryRun": "All"} if dry_run else {}, render(address, group, leavers)
+        query, body = {"dryRun": "All"} if dry_run else {}, render(address, group)
         try:
             await self._api.request("POST", PATH, query=query, body=body, timeout_seconds=timeout_seconds)
         except AlreadyExists:
@@ -182,7 +177,7 @@ class AddressLocks:
         self, found: IPAddress, group: GroupName, *, but: Member | None = None, timeout_seconds: float
     ) -> AddressHolder | None:
         """Who is noted on a lock and has the address, live, by itself or through another group than one."""
-        address, namespace = found.metadata.name, found.spec.parent.namespace
+        address, namespace = found.metadata.name, namespace_of(found)
         for name in services_of(leavers_on(found), namespace):
             stored = await read_service(self._api, name, timeout_seconds=timeout_seconds)
             if stored is None or (namespace == group.namespace and member_of(stored) == but):
@@ -200,13 +195,15 @@ class AddressLocks:
         self._on_write()
         if is_of(left, group):
             return await self._has_said(left, {LEFT_ANNOTATION: None}, timeout_seconds)
-        # A lock's parent cannot be changed. Who left with the address, and asks now, has it until that is stored.
-        is_near, who = left.spec.parent.namespace == group.namespace, asking and asking.service
+        # Who left with the address, and asks now, has it until that is stored.
+        is_near, who = namespace_of(left) == group.namespace, asking and asking.service
         leavers = tuple(one for one in leavers_on(left) if is_near and one.service == who)
-        address = left.metadata.name
-        return await self._remove(left, timeout_seconds) and await self._create(
-            address, group, leavers=leavers, timeout_seconds=timeout_seconds
-        )
+        said = {
+            LEFT_ANNOTATION: None,
+            HEIR_ANNOTATION: heir_of(group),
+            LEAVER_ANNOTATION: render_leavers(leavers) or None,
+        }
+        return await self._has_said(left, said, timeout_seconds)
 
     async def _remove(self, found: IPAddress, timeout_seconds: float) -> bool:
         """False: somebody was faster, and may have given it to another group by now."""

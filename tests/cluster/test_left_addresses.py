@@ -73,6 +73,10 @@ class Left:
         """Who is noted."""
         return Leaver("web", "1", "2", self.now, request)
 
+    async def uid(self) -> str:
+        """Of the lock."""
+        return await self.connection.kubectl_async("get", "ipaddress", self.address, "-o", "jsonpath={.metadata.uid}")
+
     async def goes(self) -> None:
         """It has the address no more."""
         await self.connection.kubectl_async("delete", "service", "web")
@@ -116,16 +120,37 @@ def test_it_names_the_service_to_all_but_that_one(connection: Connection) -> Non
 
 @pytest.mark.parametrize("is_its_own", [False, True])
 def test_who_left_takes_it_over_and_stays_noted(connection: Connection, *, is_its_own: bool) -> None:
-    """Its update may never be stored: then it has the address still, and the lock is to tell of it again."""
+    """Its update may never be stored: then it has the address still, and the lock is to tell of it again.
+
+    Were the lock deleted and made anew, a newcomer could have the address in between.
+    """
 
     async def story(api: KubernetesApi) -> None:
         async with left(connection, api) as one:
-            group = one.group if is_its_own else one.near
+            group, uid = one.group if is_its_own else one.near, await one.uid()
             assert await one.locks.take(one.address, group, asking=await one.itself()) is None
-            assert await one.locks.owner(one.address) == group
+            assert (await one.locks.owner(one.address), await one.uid()) == (group, uid)
             with pytest.raises(BeingLeftError, match="about to leave with the address: web"):
                 await one.locks.take(one.address, group, minds_leaver=True)
             assert await one.locks.release(one.address, group, is_needed=no) == "left"
+
+    connection.tell(story)
+
+
+def test_it_may_be_taken_over_again_and_again(connection: Connection) -> None:
+    """Also by the group that had it first, and each of them may let it go."""
+
+    async def story(api: KubernetesApi) -> None:
+        async with left(connection, api) as one:
+            itself, heirs = await one.itself(), (one.near, one.group, one.near)
+            for group, other in zip(heirs, (one.group, one.near, one.other), strict=True):
+                assert await one.locks.take(one.address, group, asking=itself) is None
+                assert await one.locks.take(one.address, other) == AddressHolder(group.namespace, key=group.key)
+                assert await one.locks.release(one.address, other, is_needed=no) == "not held"
+                assert await one.locks.release(one.address, group, is_needed=no) == "left"
+            await one.goes()
+            assert await one.locks.release(one.address, one.group, is_needed=no) == "not held"
+            assert await one.locks.release(one.address, one.near, is_needed=no) == "unlocked"
 
     connection.tell(story)
 

@@ -42,8 +42,9 @@ GRANTED: Final = {
     "the webhook may claim": Right("webhook", "patch", "sharedvips", group="sharedvip.dev"),
     "the webhook may make a group": Right("webhook", "create", "sharedvips", group="sharedvip.dev"),
     "the webhook may lock an address": Right("webhook", "create", "ipaddresses", group="networking.k8s.io"),
-    "the webhook may note who leaves": Right("webhook", "patch", "ipaddresses", group="networking.k8s.io"),
-    "the webhook may take an address over": Right("webhook", "delete", "ipaddresses", group="networking.k8s.io"),
+    "the webhook may note who leaves, and who takes over": Right(
+        "webhook", "patch", "ipaddresses", group="networking.k8s.io"
+    ),
     "the reconciler may claim for newcomers": Right("reconciler", "patch", "sharedvips", group="sharedvip.dev"),
     "the reconciler may write a group's status": Right(
         "reconciler", "patch", "sharedvips", group="sharedvip.dev", subresource="status"
@@ -89,6 +90,7 @@ WITHHELD: Final = {
     "the webhook may not create Services": Right("webhook", "create", "services"),
     "the webhook may not delete Services": Right("webhook", "delete", "services"),
     "the webhook may not end a group": Right("webhook", "delete", "sharedvips", group="sharedvip.dev"),
+    "the webhook may not unlock an address": Right("webhook", "delete", "ipaddresses", group="networking.k8s.io"),
     "the webhook may not replace an address": Right("webhook", "update", "ipaddresses", group="networking.k8s.io"),
     "the webhook may not read the authority": Right(
         "webhook", "get", "secrets", name="sharedvip-webhook-ca", namespace=SYSTEM
@@ -177,20 +179,6 @@ def own_address(namespace: str) -> str:
     metadata = {"name": str(address), "labels": {"ipaddress.kubernetes.io/managed-by": "sharedvip.dev"}}
     kind = {"apiVersion": "networking.k8s.io/v1", "kind": "IPAddress"}
     return json.dumps({**kind, "metadata": metadata, "spec": {"parentRef": parent}})
-
-
-def test_the_webhook_cannot_free_an_address_that_a_group_has(system: LocalCluster, namespace: str) -> None:
-    """Its right to delete ends at those that the reconciler has let go of."""
-
-    def delete() -> str:
-        user = f"--as=system:serviceaccount:{SYSTEM}:sharedvip-webhook"
-        return system.run_kubectl("delete", ours, user, check=False).stderr or "done"
-
-    ours = system.run_kubectl("create", "-f", "-", "-o", "name", input=own_address(namespace)).stdout.strip()
-    assert "only if the reconciler has let go of it" in wait_for_refusal(delete)
-    left = '{"metadata":{"annotations":{"sharedvip.dev/left":"2026-01-01T00:00:00.000000Z"}}}'
-    system.run_kubectl("patch", ours, "--type=merge", "-p", left)
-    assert delete() == "done"
 
 
 def test_the_reconciler_cannot_free_a_cluster_ip(system: LocalCluster, namespace: str) -> None:
