@@ -100,9 +100,9 @@ def is_leaving(found: IPAddress) -> bool:
     return LEAVING_ANNOTATION in (found.metadata.annotations or {})
 
 
-def leavers_on(found: IPAddress, *, since: datetime | None = None) -> tuple[Leaver, ...]:
-    """Who is noted on it, from a time on."""
-    return parse_leavers((found.metadata.annotations or {}).get(LEAVER_ANNOTATION, ""), since=since)
+def leavers_on(found: IPAddress) -> tuple[Leaver, ...]:
+    """Who is noted on it."""
+    return parse_leavers((found.metadata.annotations or {}).get(LEAVER_ANNOTATION, ""))
 
 
 def left_since(found: IPAddress) -> datetime | None:

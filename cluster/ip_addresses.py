@@ -34,11 +34,19 @@ from cluster.ip_address_documents import (
     path_of,
     render,
 )
-from cluster.leavers import LEAVER_ANNOTATION, BeingLeftError, Leaver, render_leavers, render_time, services_of
+from cluster.leavers import (
+    LEAVER_ANNOTATION,
+    BeingLeftError,
+    Leaver,
+    render_leavers,
+    render_time,
+    services_of,
+    still_to_be_told,
+)
 from cluster.services import read_service
 from sharedvip.holders import asks_for_its_group, holds_by_itself
 from sharedvip.leaving import KEPT
-from sharedvip.ledger import GRACE, Member, member_of
+from sharedvip.ledger import Member, member_of
 from sharedvip.model import AddressHolder, GroupName
 
 _PAGE_SIZE: Final = 500
@@ -244,7 +252,7 @@ class AddressLocks:
             elif is_leaving(found):
                 await asyncio.sleep(_LOOK_AGAIN_SECONDS)
             elif await self._say(
-                found, (*leavers_on(found, since=leaver.since - GRACE - KEPT), leaver), timeout_seconds
+                found, (*still_to_be_told(leavers_on(found), now=leaver.since), leaver), timeout_seconds
             ):
                 return None
         raise Unreachable(f"IPAddress '{address}' changes all the time")

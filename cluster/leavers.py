@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from sharedvip.ledger import may_be_stored
+from sharedvip.leaving import KEPT
+from sharedvip.ledger import GRACE, may_be_stored
 from sharedvip.model import ServiceName, ServiceView
 
 LEAVER_ANNOTATION: Final = "sharedvip.dev/leaver"
@@ -43,10 +44,19 @@ def services_of(leavers: Iterable[Leaver], namespace: str) -> list[ServiceName]:
     return sorted({ServiceName(namespace, leaver.service) for leaver in leavers})
 
 
-def parse_leavers(said: str, *, since: datetime | None = None) -> tuple[Leaver, ...]:
-    """What ``LEAVER_ANNOTATION`` says, without what nobody can read (a hand wrote it), and from a time on."""
-    read = [one for one in map(_parse, said.split()) if one is not None]
-    return tuple(one for one in read if since is None or one.since >= since)
+def still_to_be_told(leavers: Iterable[Leaver], *, now: datetime) -> tuple[Leaver, ...]:
+    """Every request that may be stored yet; of those before, that such a Service may have left, until all have seen it.
+
+    A client that repeats a leave for hours shall not fill the annotations of a lock.
+    """
+    ordered = sorted(leavers, key=lambda leaver: leaver.since)
+    past = {leaver.service: leaver for leaver in ordered if now - GRACE - KEPT <= leaver.since < now - GRACE}
+    return (*past.values(), *(leaver for leaver in ordered if leaver.since >= now - GRACE))
+
+
+def parse_leavers(said: str) -> tuple[Leaver, ...]:
+    """What ``LEAVER_ANNOTATION`` says, without what nobody can read (a hand wrote it)."""
+    return tuple(one for one in map(_parse, said.split()) if one is not None)
 
 
 def render_leavers(leavers: tuple[Leaver, ...]) -> str:

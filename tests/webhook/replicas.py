@@ -154,10 +154,13 @@ class Scene:
         return [(claim.service, str(claim.listener)) for claim in ledger.claims] if ledger else []
 
     async def lock_of(self, address: str) -> str | None:
-        """The name of the ``SharedVIP`` that holds an address."""
+        """The name of the ``SharedVIP`` that holds an address; the key of one that has taken it over."""
         path = f"/apis/networking.k8s.io/v1/ipaddresses/{quote(address)}"
         found = await self._get_or_none(path)
-        return cast("str", found["spec"]["parentRef"]["name"]) if found else None
+        if found is None:
+            return None
+        heir = found["metadata"].get("annotations", {}).get("sharedvip.dev/heir", "")
+        return cast("str", heir.partition("/")[2] or found["spec"]["parentRef"]["name"])
 
     async def seen(self, name: str, *, by: int = 0) -> None:
         """Wait until a replica's cache shows a Service."""

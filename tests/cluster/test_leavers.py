@@ -1,0 +1,47 @@
+"""Who is about to leave with an address, as a lock says it: all that may yet be stored, and no more than has to be."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from cluster.leavers import Leaver, parse_leavers, render_leavers, still_to_be_told
+from sharedvip.leaving import KEPT
+from sharedvip.ledger import GRACE
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def note(name: str, ago: timedelta, request: str = "r") -> Leaver:
+    """Who asked to leave, some time ago."""
+    return Leaver(name, "u", "7", NOW - ago, request)
+
+
+def test_what_is_said_is_read() -> None:
+    """But not what a hand wrote."""
+    noted = (note("web", timedelta()), note("api", GRACE))
+    assert parse_leavers(render_leavers(noted)) == noted
+    assert parse_leavers(f"me a/b/c/yesterday/d {render_leavers(noted[:1])}") == noted[:1]
+
+
+@pytest.mark.parametrize(
+    ("ago", "is_told"),
+    [
+        pytest.param(GRACE, True, id="its update may be stored yet"),
+        pytest.param(GRACE + KEPT, True, id="it may have left, and not every replica has seen it"),
+        pytest.param(GRACE + KEPT + timedelta(seconds=1), False, id="whoever left has been seen"),
+    ],
+)
+def test_a_note_is_told_until_every_replica_has_seen_the_leave(ago: timedelta, *, is_told: bool) -> None:
+    """The age of the last one."""
+    assert still_to_be_told([note("web", ago)], now=NOW) == ((note("web", ago),) if is_told else ())
+
+
+def test_a_client_that_repeats_a_leave_fills_no_annotation() -> None:
+    """Each request that may be stored is one; of all those before, only whose they were is worth a word."""
+    young = [note("web", timedelta(seconds=n), f"young-{n}") for n in (2, 1, 0)]
+    old = [note(name, GRACE + timedelta(seconds=n), f"old-{n}") for n in range(200, 0, -1) for name in ("web", "api")]
+
+    told = still_to_be_told([*young, *old], now=NOW)
+
+    last = GRACE + timedelta(seconds=1)
+    assert told == (note("web", last, "old-1"), note("api", last, "old-1"), *young)
