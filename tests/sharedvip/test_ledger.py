@@ -1,4 +1,4 @@
-"""The ledger as values: how a claim grows, when it may shrink, and how a group reads from it."""
+"""The ledger as values: its name, how a claim grows, when it may shrink, and who is accepted by it."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -14,30 +14,20 @@ from sharedvip.ledger import (
     Member,
     Release,
     confirmed_claims,
-    group_of,
     grow,
     is_accepted,
     member_of,
     object_name,
     shrink,
 )
-from sharedvip.model import Group, Listener, Peer, ServiceView, SharedValues
-from tests.builders import GROUP, listener, listeners, service
+from sharedvip.model import Listener, ServiceView
+from tests.builders import service
+from tests.sharedvip.ledgers import claim, ledger
 from tests.strategies import START, ledgers, members
 from tests.strategies import label_values as keys
 
 LATER = START + timedelta(seconds=10)
 AFTER_GRACE = START + GRACE + timedelta(seconds=1)
-
-
-def claim(text: str, name: str = "web", *, uid: str = "", seconds: int = 0) -> Claim:
-    """A claim of a builder's Service, some seconds after the start."""
-    return Claim(listener(text), name, uid or f"uid-of-{name}", START + timedelta(seconds=seconds))
-
-
-def ledger(*claims: Claim, address: str = "", vip: str = "") -> Ledger:
-    """A ledger of the seed's group."""
-    return Ledger(GROUP, SharedValues(static_address=address), tuple(sorted(claims)), vip=vip)
 
 
 # --- names
@@ -294,97 +284,7 @@ def test_who_is_accepted(book: Ledger | None, view: ServiceView, *, expected: bo
     assert is_accepted(book, view) is expected
 
 
-# --- the group as the candidate meets it
-
-
-def met(*stored: ServiceView, book: Ledger | None = None) -> Group:
-    """The seed's group as ``web`` meets it."""
-    return group_of(GROUP, ledger=book, services=stored, candidate=WEB80)
-
-
-def stored_peer(name: str, *ports: str, address: str = "") -> Peer:
-    """A peer that the cluster shows."""
-    return Peer(name, f"uid-of-{name}", tuple(sorted(listeners(*ports))), SharedValues(static_address=address))
-
-
-@pytest.mark.parametrize(
-    ("stored", "book", "expected"),
-    [
-        pytest.param([], None, (), id="an empty world has no peers"),
-        pytest.param(
-            [service("b", "81"), service("a", "443", load_balancer_ip="10.0.0.1")],
-            None,
-            (stored_peer("a", "443", address="10.0.0.1"), stored_peer("b", "81")),
-            id="stored members are peers, sorted by name, each with what it shares",
-        ),
-        pytest.param(
-            [service("a", "443")],
-            ledger(claim("81", "a")),
-            (stored_peer("a", "443"), Peer("a", "uid-of-a", listeners("81"), is_pending=True)),
-            id="a stored peer holds what it claims beyond that, as pending",
-        ),
-        pytest.param(
-            [service("a", "443", load_balancer_ip="10.0.0.1")],
-            ledger(claim("81", "a"), claim("443", "a"), address="10.0.0.2"),
-            (
-                stored_peer("a", "443", address="10.0.0.1"),
-                Peer("a", "uid-of-a", listeners("81"), SharedValues("10.0.0.1"), is_pending=True),
-            ),
-            id="a stored peer that is being changed speaks for its values itself",
-        ),
-        pytest.param(
-            [],
-            ledger(claim("81", "a"), address="10.0.0.1"),
-            (Peer("a", "uid-of-a", listeners("81"), SharedValues("10.0.0.1"), is_pending=True),),
-            id="who has claimed and is not stored yet is a peer with the group's values",
-        ),
-        pytest.param(
-            [replace(service("a", "443"), uid="reborn")],
-            ledger(claim("81", "a")),
-            (
-                Peer("a", "reborn", listeners("443")),
-                Peer("a", "uid-of-a", listeners("81"), is_pending=True),
-            ),
-            id="a re-created peer and its predecessor's claims are two",
-        ),
-        pytest.param(
-            [service("web", "443")],
-            ledger(claim("81", "web"), claim("82", "web", uid="gone")),
-            (),
-            id="a namesake of the candidate is the candidate itself, before",
-        ),
-        pytest.param([service("a", key="other")], None, (), id="another group's members are none"),
-        pytest.param([service("a", namespace="other")], None, (), id="nor another namespace's"),
-        pytest.param([service("a", type="NodePort")], None, (), id="nor Services of another type"),
-        pytest.param(
-            [service("a", "443", is_deleting=True)],
-            None,
-            (stored_peer("a", "443"),),
-            id="a terminating member still holds its ports",
-        ),
-    ],
-)
-def test_whom_a_candidate_meets(stored: list[ServiceView], book: Ledger | None, expected: tuple[Peer, ...]) -> None:
-    """What is claimed and what is stored, without the candidate."""
-    assert met(*stored, book=book).peers == expected
-
-
-def test_the_group_lives_where_its_ledger_says() -> None:
-    """No ledger, no VIP."""
-    assert met(book=ledger(vip="10.0.0.1")).vip == "10.0.0.1"
-    assert met().vip == ""
-    assert met().name == GROUP
-
-
 # --- properties
-
-
-@given(st.data(), st.lists(members(), max_size=4, unique_by=lambda s: s.name), st.none() | ledgers())
-def test_the_group_does_not_depend_on_the_order_of_services(
-    data: st.DataObject, stored: list[ServiceView], book: Ledger | None
-) -> None:
-    """Nor, therefore, does any verdict."""
-    assert met(*stored, book=book) == met(*data.draw(st.permutations(stored)), book=book)
 
 
 @given(st.lists(members(), max_size=4, unique_by=lambda s: s.name), ledgers(), st.data())

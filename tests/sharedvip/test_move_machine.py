@@ -1,12 +1,11 @@
 """A group that moves, and moves again: requests that overlap, come late or never, a janitor that dies.
 
-The machine plays the API server: it keeps who owns the shared values as a server-side apply does, refuses who applies
-another value than others, and stores a request only over the Service that it was admitted for. The Services that rules
-see are those of a watch that lags; a create sees the ledger as it was, an update must know it as it is. Everything else
-is ours: the rules, ``claimed_values``, ``with_heading``, ``progress`` and the janitor's order of writes.
+The machine plays the API server: ``AppliedLedger`` refuses who applies another value than others, and a request is
+stored only over the Service that it was admitted for. The Services that rules see are those of a watch that lags; a
+create sees the ledger as it was, an update must know it as it is. Everything else is ours: the rules,
+``claimed_values``, ``with_heading``, ``progress`` and the janitor's order of writes.
 """
 
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -31,11 +30,12 @@ from sharedvip.ledger import (
     member_of,
     shrink,
 )
-from sharedvip.model import ServiceView, SharedValues, Situation
+from sharedvip.model import ServiceView, Situation
 from sharedvip.moving import progress, with_heading, without_headings
 from sharedvip.parse import shared_values, static_address
 from sharedvip.turning import asked_again, change_under_way, is_outdated, is_overtaken, values_to_claim
 from tests.builders import GROUP, service
+from tests.sharedvip.applied_ledger import AppliedLedger
 from tests.strategies import START
 
 _ENOUGH_SETTLED = 2
@@ -65,9 +65,8 @@ class MoveMachine(RuleBasedStateMachine):
         super().__init__()
         self.now = START
         self.births = 0
-        self.ledger = Ledger(GROUP, has_finalizer=True)
+        self.applied = AppliedLedger()
         self.old_ledger = self.ledger
-        self.owners: dict[str, set[Member]] = {"static": set(), "intended": set()}
         self.stored: dict[str, ServiceView] = {}
         self.versions: dict[str, int] = {}
         self.before: dict[str, ServiceView] = {}
@@ -132,6 +131,11 @@ class MoveMachine(RuleBasedStateMachine):
         return first
 
     @property
+    def ledger(self) -> Ledger:
+        """As it is on the API server."""
+        return self.applied.ledger
+
+    @property
     def members(self) -> tuple[ServiceView, ...]:
         """The stored Services that have the annotation."""
         return tuple(view for view in self.stored.values() if view.is_in(GROUP))
@@ -167,7 +171,7 @@ class MoveMachine(RuleBasedStateMachine):
         headed = with_heading(grown, candidate, old=old, shared=shared, now=self.now)
         claims = asked_again(headed, candidate, old=old, now=self.now)
         before = self.ledger
-        if not self._apply(member_of(candidate), shared, claims):
+        if not self.applied.apply(member_of(candidate), shared, claims):
             return False
         is_less = old is None and not is_accepted(self.ledger, candidate)
         is_new = old is None or not is_accepted(ledger, old)
@@ -178,9 +182,9 @@ class MoveMachine(RuleBasedStateMachine):
 
     def _give_back(self, member: Member, before: Ledger) -> None:
         if had := before.claims_of(member):
-            assert self._apply(member, before.shared, had)
+            assert self.applied.apply(member, before.shared, had)
         else:
-            self._leave(member)
+            self.applied.leave(member)
 
     def _meets_a_change(self, member: Member) -> bool:
         """Whether others are not stored with what the ledger says: looked at live until two are."""
@@ -196,40 +200,6 @@ class MoveMachine(RuleBasedStateMachine):
             elif address and holds_by_itself(stored, address):
                 return True
         return False
-
-    def _apply(self, member: Member, shared: SharedValues, claims: Iterable[Claim], *, force: bool = False) -> bool:
-        """A server-side apply: what it says is owned, what it does not say any more goes with its last owner."""
-        others = [claim for claim in self.ledger.claims if Member(claim.service, claim.uid) != member]
-        if {claim.listener for claim in others} & {claim.listener for claim in claims}:
-            return False
-        said = {"static": shared.static_address, "intended": shared.intended_address}
-        there = {"static": self.ledger.shared.static_address, "intended": self.ledger.shared.intended_address}
-        for field, value in said.items():
-            is_said = field == "static" or value
-            if is_said and value != there[field] and self.owners[field] - {member} and not force:
-                return False
-        for field, value in said.items():
-            owners = self.owners[field]
-            if field == "static" or value:
-                self.owners[field] = owners | {member} if value == there[field] else {member}
-                there[field] = value
-            else:
-                owners.discard(member)
-                there[field] = there[field] if owners else ""
-        agreed = SharedValues(there["static"], intended_address=there["intended"])
-        self.ledger = replace(self.ledger, shared=agreed, claims=tuple(sorted([*others, *claims])))
-        return True
-
-    def _leave(self, member: Member) -> None:
-        for owners in self.owners.values():
-            owners.discard(member)
-        shared = self.ledger.shared
-        kept = SharedValues(
-            shared.static_address if self.owners["static"] else "",
-            intended_address=shared.intended_address if self.owners["intended"] else "",
-        )
-        claims = tuple(c for c in self.ledger.claims if Member(c.service, c.uid) != member)
-        self.ledger = replace(self.ledger, shared=kept, claims=claims)
 
     @rule(request=consumes(requests))
     def store(self, request: Request) -> None:
@@ -285,9 +255,9 @@ class MoveMachine(RuleBasedStateMachine):
         self.observe()
         for release in shrink(self.ledger, self.seen, confirmed=self.confirmed, now=self.now):
             if release.keep:
-                assert self._apply(release.member, self.ledger.shared, release.keep)
+                assert self.applied.apply(release.member, self.ledger.shared, release.keep)
             else:
-                self._leave(release.member)
+                self.applied.leave(release.member)
 
     @rule()
     def look_live(self) -> None:
@@ -309,14 +279,14 @@ class MoveMachine(RuleBasedStateMachine):
                 self._change_address(ledger)
         shared = replace(self.ledger.shared, intended_address="")
         for member in self.ledger.members[: max(dies_after, 0)]:
-            assert self._apply(member, shared, without_headings(self.ledger.claims_of(member)))
+            assert self.applied.apply(member, shared, without_headings(self.ledger.claims_of(member)))
 
     def _change_address(self, ledger: Ledger) -> None:
         new = ledger.shared.intended_address
         first = ledger.members[0]
         shared = replace(ledger.shared, static_address=new, intended_address="")
         assert {static_address(view) for view in self.members} <= {new}
-        assert self._apply(first, shared, without_headings(ledger.claims_of(first)), force=True)
+        assert self.applied.apply(first, shared, without_headings(ledger.claims_of(first)), force=True)
 
     @rule()
     def take_back(self) -> None:
@@ -327,7 +297,7 @@ class MoveMachine(RuleBasedStateMachine):
         for view in services:
             may_come = any(claim.may_be_on_its_way(view, now=looked_at) for claim in ledger.claims)
             if ledger.members == (member_of(view),) and not is_accepted(ledger, view) and not may_come:
-                assert self._apply(member_of(view), shared_values(view), ledger.claims)
+                assert self.applied.apply(member_of(view), shared_values(view), ledger.claims)
 
     @rule()
     def sweep(self) -> None:
@@ -374,8 +344,8 @@ class MoveMachine(RuleBasedStateMachine):
         """Or they would go without anybody's will."""
         shared = self.ledger.shared
 
-        assert not shared.static_address or self.owners["static"]
-        assert bool(shared.intended_address) == bool(self.owners["intended"])
+        assert not shared.static_address or self.applied.owners["static"]
+        assert bool(shared.intended_address) == bool(self.applied.owners["intended"])
 
     def teardown(self) -> None:
         """Once all requests have ended and the grace has passed, the group is where its Services want it."""

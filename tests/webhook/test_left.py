@@ -11,8 +11,8 @@ from sharedvip.leaving import LATEST_SECONDS
 from sharedvip.ledger import member_of
 from tests.builders import KEY
 from tests.cluster.connection import Connection
+from tests.webhook.leavers import last, leaving, left, nobody
 from tests.webhook.replicas import Scene, messages, now, some_address, tell
-from tests.webhook.test_leaving import last, leaving, left, nobody
 from webhook.answer import Verdict
 from webhook.world import Asked
 

@@ -18,7 +18,7 @@ from soak.bad_manners import body_at_the_limit
 from soak.line import Address
 from tests.webhook.process import DEADLINE_SECONDS, ROOT, started
 from tests.webhook.reviews import encoded, post, review
-from tests.webhook.test_endpoints import allow, endpoint, failing, never
+from tests.webhook.validate_endpoint import allow, endpoint, failing, never
 from webhook.answer import Answer
 from webhook.memory import keep_trimmed
 from webhook.world import Asked
