@@ -13,7 +13,9 @@ from typing import Final
 
 import structlog
 
+from cluster.errors import Invalid
 from cluster.leavers import BeingLeftError
+from cluster.unfit import unfit
 from reconciler.awaited import Awaited, open_until
 from reconciler.locking import Locking
 from reconciler.mover import CLAIM_AGAIN_SECONDS, Moved, Mover
@@ -277,30 +279,36 @@ class LedgerKeeper:
         )
 
     async def _accept(self, group: GroupName, ledger: Ledger | None, newcomers: Sequence[ServiceView]) -> Settled:
+        """The members' pools must not wait for a newcomer: the pass goes on without those who cannot join yet."""
         before, accepted = ledger, list[Member]()
-        try:
-            for service in newcomers:
+        for service in newcomers:
+            try:
                 ledger = await self._claim(group, ledger, service)
-                accepted.append(member_of(service))
-        except ClaimLostError as error:
-            # The members' pools must not wait for a newcomer: the pass goes on without it.
-            _log.info("newcomer.outrun", namespace=group.namespace, key=group.key, error=str(error))
-            await self._give_back(before, ledger, accepted)
-            ledger = self._remember(group, await self._kubernetes.read_ledger(group))
-            return Settled(ledger, wake_seconds=CLAIM_AGAIN_SECONDS)
+            except ClaimLostError as error:
+                _log.info("newcomer.outrun", namespace=group.namespace, key=group.key, error=str(error))
+                return Settled(await self._without(group, before, ledger, accepted), wake_seconds=CLAIM_AGAIN_SECONDS)
+            except Invalid as error:
+                found = {one.name: unfit(one, error) if one is service else () for one in newcomers}
+                ledger = await self._without(group, before, ledger, accepted)
+                return Settled(ledger, _messages(found), LOOK_AGAIN_SECONDS)
+            accepted.append(member_of(service))
         try:
             holder = await self._locking.lock(group, ledger)
         except BeingLeftError as error:
             # Who leaves has looked at the claims before these: now it is theirs to wait.
             _log.info("newcomer.waits", namespace=group.namespace, key=group.key, error=str(error))
-            await self._give_back(before, ledger, accepted)
-            ledger = self._remember(group, await self._kubernetes.read_ledger(group))
-            return Settled(ledger, wake_seconds=CLAIM_AGAIN_SECONDS)
+            return Settled(await self._without(group, before, ledger, accepted), wake_seconds=CLAIM_AGAIN_SECONDS)
         if holder is None:
             return Settled(ledger, wake_seconds=self._wake_seconds(group, ledger))
-        await self._give_back(before, ledger, accepted)
-        ledger = self._remember(group, await self._kubernetes.read_ledger(group))
+        ledger = await self._without(group, before, ledger, accepted)
         return Settled(ledger, _taken(group, newcomers, holder), LOOK_AGAIN_SECONDS)
+
+    async def _without(
+        self, group: GroupName, before: Ledger | None, written: Ledger | None, accepted: Iterable[Member]
+    ) -> Ledger | None:
+        """The ledger once the newcomers' claims are given back."""
+        await self._give_back(before, written, accepted)
+        return self._remember(group, await self._kubernetes.read_ledger(group))
 
     async def _claim(self, group: GroupName, ledger: Ledger | None, service: ServiceView) -> Ledger:
         if ledger is None:

@@ -170,12 +170,15 @@ def reads_alike(one: ServiceObject, other: ServiceObject) -> bool:
 
 
 def judged_spec(spec: SpecObject) -> tuple[Hashable, ...]:
-    """What a rule or a warning looks at: all that is read but a port's target, which is for the pool to know."""
+    """What a rule or a warning looks at: all that is read but a port's target, which is for the pool to know.
+
+    Numbers as text: of two of those the same hash can be found by whoever looks for it (80 and 80 + 2^61 - 1).
+    """
     return (
         *(spec.get(field) for field in _JUDGED),
         tuple(spec.get("ipFamilies") or ()),
         bool(spec.get("loadBalancerSourceRanges")),
-        tuple([(port.get("port"), port.get("protocol"), port.get("name")) for port in spec.get("ports") or ()]),
+        tuple([(str(port.get("port")), port.get("protocol"), port.get("name")) for port in spec.get("ports") or ()]),
     )
 
 

@@ -24,6 +24,7 @@ from cluster.field_conflicts import FieldConflict
 from cluster.ip_addresses import AddressLocks
 from cluster.leavers import BeingLeftError, Leaver, services_of
 from cluster.shared_vips import ClaimRefused, LedgerIsLeaving, SharedVipStore, StaleLedger
+from cluster.unfit import unfit
 from sharedvip.decide import can_join, existing_denials, new_denials
 from sharedvip.holders import asks_for_its_group, holds_by_itself
 from sharedvip.ledger import Claim, Ledger, Member, Release, grow, is_accepted, is_settled_in, member_of
@@ -35,7 +36,7 @@ from webhook import metrics
 from webhook.answer import Answer, already_exists, denied
 from webhook.caller import require_caller
 from webhook.patience import Patience
-from webhook.refusals import on_its_way, taken, unfit
+from webhook.refusals import on_its_way, taken
 from webhook.world import Asked, Look, View, World, asked_addresses
 
 _GIVE_BACK_TRIES: Final = 4
@@ -120,7 +121,7 @@ class Claiming:
         try:
             return await self._lock(asked, view, await self._claim(asked, view))
         except Invalid as error:
-            return denied(unfit(asked, error))
+            return denied(unfit(asked.candidate, error))
         except (ClaimRefused, StaleLedger) as error:
             metrics.CLAIM_CONFLICTS.labels(type(error).__name__).inc()
             return error

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from cluster.errors import ClusterError
 from cluster.leavers import Leaver
+from sharedvip.keys import is_valid_key
 from sharedvip.leaving import address_taken_along, left_group
 from sharedvip.ledger import Ledger, Member, member_of
 from sharedvip.model import AddressHolder, Denial, Group, GroupName, ServiceView, Situation
@@ -39,7 +40,8 @@ async def leaving_denials(
     if group is None or not address or asked.old is None:
         return ()
     holder = await _holder(asked, group, address, world)
-    if holder is None and not asked.is_dry_run:
+    # With a key that is none there was no group, and nobody joins it.
+    if holder is None and not asked.is_dry_run and is_valid_key(group.key):
         await require_caller(asked.caller)
         if await world.held.locks.owner(address) is None:
             # It came past admission: where it may, it joins first, so that its lock goes as soon as it has left. Where

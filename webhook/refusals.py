@@ -1,47 +1,21 @@
 """What admission refuses although no rule of the core speaks: what the ledger itself says no to; it never looks it up.
 
 The rules compare a Service with its group. Here are the words for what is found out only by writing: somebody is
-writing too, another group holds the address, a value does not fit into a ``SharedVIP``.
+writing too, another group holds the address. (For a value that fits no ``SharedVIP``: ``cluster/unfit.py``.)
 """
 
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
-from cluster.errors import Cause, Invalid
 from cluster.shared_vips import ClaimRefused, LedgerIsLeaving
-from sharedvip.annotations import INFRA_SETTING, L4_RULE
 from sharedvip.model import AddressHolder, Denial, Group, Situation
-from sharedvip.parse import (
-    CLASS_FIELD,
-    INTENDED_ADDRESS_FIELD,
-    SHARING_KEY_FIELD,
-    annotation_field,
-    shared_values,
-    static_address_field,
-)
-from sharedvip.rules import (
-    class_mismatch,
-    duplicate_port,
-    infra_mismatch,
-    intended_address_unfit,
-    static_address_invalid,
-    static_address_mismatch,
-    static_address_taken,
-)
+from sharedvip.parse import SHARING_KEY_FIELD, shared_values
+from sharedvip.rules import duplicate_port, static_address_mismatch, static_address_taken
 from sharedvip.wording import quoted, services
 from webhook.world import Asked
 
 _AGAIN: Final = "try again in a moment"
-_FIELDS: Final = {
-    "spec.loadBalancerClass": (class_mismatch.ID, CLASS_FIELD),
-    "spec.infraSetting": (infra_mismatch.ID, annotation_field(INFRA_SETTING)),
-    "spec.intendedAddress": (intended_address_unfit.ID, INTENDED_ADDRESS_FIELD),
-    "spec.l4Rule": (infra_mismatch.ID, annotation_field(L4_RULE)),
-}
-"""A field of the ledger: the rule and the field of the Service that it comes from."""
-_ADDRESS_FIELDS: Final = frozenset({"spec.staticAddress", "metadata.name"})
-"""Of the ledger, and of the ``IPAddress`` that is the lock."""
 
 
 def on_its_way(asked: Asked, lost_to: ClaimRefused | LedgerIsLeaving) -> Denial:
@@ -79,27 +53,6 @@ def taken(asked: Asked, holder: AddressHolder, address: str) -> tuple[Denial, ..
     is_intended = address == shared_values(asked.candidate).intended_address
     situation = Situation(group, intended_holders=(holder,)) if is_intended else Situation(group, (holder,))
     return static_address_taken.check(asked.candidate, situation)
-
-
-def unfit(asked: Asked, error: Invalid) -> tuple[Denial, ...]:
-    """A value that a ``SharedVIP`` cannot hold: trying again would not help, so it is a refusal."""
-    # Beside the field at fault stands what could not be checked because of it.
-    known = [cause for cause in error.causes if cause.field in _FIELDS or cause.field in _ADDRESS_FIELDS]
-    causes = known or error.causes[:1] or (Cause("", "", error.message),)
-    return tuple(_unfit(asked, cause.field, message=cause.message) for cause in causes)
-
-
-def _unfit(asked: Asked, field: str, *, message: str) -> Denial:
-    by_address = (static_address_invalid.ID, static_address_field(asked.candidate))
-    other = _FIELDS.get(field, (duplicate_port.ID, "spec.ports"))
-    rule, path = by_address if field in _ADDRESS_FIELDS else other
-    return Denial(
-        rule=rule,
-        field=path,
-        problem=f"cannot be recorded for shared VIP {quoted(asked.group.key)}: {message}",
-        remedy="must be changed to a value that fits",
-        subject=path,
-    )
 
 
 def _denial(field: str, problem: str, *, subject: str) -> Denial:

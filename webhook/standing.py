@@ -49,12 +49,12 @@ class StandingAnswers:
         """The answer, where it is known; None: decide."""
         update, name = _update(request), ServiceName(request.namespace, request.name)
         known = self._known.get(name) if update is not None else None
-        if known is None or update is None or not _asks_again(known, *update):
+        if known is None or update is None:
             return None
-        if self._world.is_still(known.view, known.group, name, known.addresses):
-            return known.answer
-        self._forget_group(known.group)
-        return None
+        if not self._world.is_still(known.view, known.group, name, known.addresses):
+            self._forget_group(known.group)
+            return None
+        return known.answer if _asks_again(known, *update) else None
 
     def keep(self, request: AdmissionRequest, asked: Asked, answer: Answer) -> None:
         """Remember an answer, if the request changes nothing that is judged."""

@@ -203,8 +203,10 @@ class FakeKubernetes:
         if address in self.left:
             if holder := self._left_to(address):
                 return holder
-            del self.addresses[address], self.left[address]
-            self.noted.pop(address, None)
+            del self.left[address]
+            if self.addresses[address] != group:
+                self.addresses[address] = group
+                self.noted.pop(address, None)
         holder = self.addresses.setdefault(address, group)
         if holder == group and minds_leaver and address in self.noted:
             raise BeingLeftError(self.noted[address])

@@ -14,7 +14,7 @@ import pytest
 
 from reconciler.run import FAILED, STOPPED, WRONG_SETTINGS, run
 from reconciler.settings import ReconcilerSettings
-from sharedvip.annotations import SHARED_VIP
+from sharedvip.annotations import L4_RULE, SHARED_VIP
 from simulator.faults import Fault
 from tests.builders import KEY, service_object
 from tests.reconciler.live import (
@@ -94,6 +94,26 @@ def test_two_services_share_a_vip_from_their_first_day_to_their_last(world: Worl
             ).stdout
         )
         assert not lease["spec"].get("holderIdentity")
+
+    world.tell(story)
+
+
+@pytest.mark.e2e
+def test_a_value_that_no_ledger_can_hold_is_told(world: World) -> None:
+    """It came past admission, which says the same; nothing fails again and again, and what is put right joins."""
+
+    async def story() -> None:
+        async with world.reconciler():
+            await world.apply(service_object("web", namespace=world.namespace, annotations={L4_RULE: "x" * 300}))
+            await until("it is refused", lambda: has_reason(world, "web", "Conflict"))
+            said = (await world.condition("web"))["message"]
+            assert said.startswith(
+                f"metadata.annotations[{L4_RULE}]: cannot be recorded for shared VIP '{KEY}': Too long"
+            )
+            await world.apply(service_object("web", namespace=world.namespace))
+            await until("it is served", lambda: has_reason(world, "web", "Programmed"))
+            await world.kubectl("delete", "service", "web")
+            await until("no ledger", lambda: no_ledger(world))
 
     world.tell(story)
 

@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 from cluster.errors import Forbidden, TooManyRequests, Unreachable
 from tests.webhook.reviews import Reply, encoded, post, review
 from tests.webhook.validate_endpoint import ask, endpoint, failing, failures, never
+from webhook import metrics
 from webhook.answer import Answer
 from webhook.deadline import deadline_seconds
 from webhook.world import Asked
@@ -135,6 +136,7 @@ def test_what_nobody_knows_is_a_503_with_a_reason(error: Exception, reason: str,
 
 def test_no_decision_is_one_line_too() -> None:
     """With the reason."""
+    metrics.catch_up()  # what other tests left untold
     with capture_logs() as lines:
         ask(decide=failing(Unreachable("it sleeps")))
 

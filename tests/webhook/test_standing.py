@@ -145,6 +145,16 @@ def test_kubectl_s_own_note_changes_no_answer() -> None:
     assert desk.find(update(web, annotations={**notes, LOAD_BALANCER_IP: "10.0.0.1"})) is None
 
 
+def test_a_port_that_is_none_has_no_answer_of_another() -> None:
+    """Python's hash of a number is no secret: that of this one is 80."""
+    desk = Desk()
+    web = stored("web", "80/TCP")
+    desk.observe(web)
+    decided(desk, update(web))
+
+    assert desk.find(update(stored("web", "80/TCP", ports=[{**PORT, "port": 80 + 2**61 - 1}]))) is None
+
+
 def test_what_cannot_be_read_is_told_so() -> None:
     """A target port is no matter, and a Service with ``true`` for one is none all the same."""
     desk = Desk()
