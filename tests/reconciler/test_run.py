@@ -104,13 +104,13 @@ def test_a_value_that_no_ledger_can_hold_is_told(world: World) -> None:
 
     async def story() -> None:
         async with world.reconciler():
-            await world.apply(service_object("web", namespace=world.namespace, annotations={L4_RULE: "x" * 300}))
+            await world.apply(dict(service_object("web", namespace=world.namespace, annotations={L4_RULE: "x" * 300})))
             await until("it is refused", lambda: has_reason(world, "web", "Conflict"))
             said = (await world.condition("web"))["message"]
             assert said.startswith(
                 f"metadata.annotations[{L4_RULE}]: cannot be recorded for shared VIP '{KEY}': Too long"
             )
-            await world.apply(service_object("web", namespace=world.namespace))
+            await world.apply(dict(service_object("web", namespace=world.namespace)))
             await until("it is served", lambda: has_reason(world, "web", "Programmed"))
             await world.kubectl("delete", "service", "web")
             await until("no ledger", lambda: no_ledger(world))
