@@ -56,6 +56,11 @@ class ApiError(ClusterError):
         self.causes = causes
         self.retry_after_seconds = retry_after_seconds
 
+    @property
+    def is_final(self) -> bool:
+        """Whether the same, asked again, would be answered so again: no right, no room by a quota, no such kind."""
+        return self.status < _FIRST_SERVER_ERROR and self.status != _TOO_MANY_REQUESTS
+
 
 class Forbidden(ApiError):  # noqa: N818 - Kubernetes' own word for it
     """403: our role lacks a permission, or an admission plugin refused."""
@@ -86,6 +91,7 @@ class TooManyRequests(ApiError):  # noqa: N818 - Kubernetes' own word for it
 
 
 _FIRST_SERVER_ERROR = 500
+_TOO_MANY_REQUESTS = 429
 _BY_STATUS: dict[int, type[ApiError]] = {
     403: Forbidden,
     404: NotFound,

@@ -17,7 +17,9 @@ from cluster.errors import ClusterError, NotFound
 from sharedvip.model import ServiceView
 
 SERIES_SECONDS: Final = 600.0
-"""The same again within ten minutes is the same Event, counted up (client-go: 6 minutes; an Event lives 1 hour)."""
+"""The same again within ten minutes is the same Event, counted up (client-go: 6 minutes)."""
+LIFE_SECONDS: Final = 3600.0
+"""Then the API server takes an Event away. Source: kube-apiserver ``--event-ttl``."""
 
 _REMEMBERED: Final = 4096
 _NOTE_LIMIT_BYTES: Final = 1024
@@ -64,8 +66,8 @@ class Events:
 
     async def tell(
         self, regarding: ServiceView, kind: Literal["Normal", "Warning"], *, reason: str, message: str
-    ) -> None:
-        """Publish an Event on a Service; what cannot be published is logged."""
+    ) -> bool:
+        """Publish an Event on a Service; False: it could not be, and is logged."""
         said = _Said(regarding.uid, kind, reason, _cut(message))
         try:
             if not await self._count_up(said):
@@ -73,6 +75,8 @@ class Events:
         except ClusterError as error:
             name = f"{regarding.name.namespace}/{regarding.name.name}"
             _log.warning("event.lost", service=name, reason=reason, error=str(error))
+            return False
+        return True
 
     async def _count_up(self, said: _Said) -> bool:
         """Whether there is a recent Event of the same words to count up."""

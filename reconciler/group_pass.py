@@ -12,11 +12,12 @@ from reconciler.avi_errors import AviError, NoFreeAddress
 from reconciler.avi_side import AviSide
 from reconciler.desired import Observation, desired
 from reconciler.graph import GroupGraph
-from reconciler.ledger_keeper import LedgerKeeper, Settled, soonest
+from reconciler.ledger_keeper import LedgerKeeper
 from reconciler.observe import Around, listener_reports, observe
 from reconciler.plan import plan
 from reconciler.ports import ClusterError, GroupReport, Kubernetes, Verdict
 from reconciler.settings import ReconcilerSettings
+from reconciler.settled import Settled, soonest
 from reconciler.status import StatusKeeper
 from reconciler.surroundings import Nowhere, Surroundings
 from sharedvip.addresses import canonical
@@ -68,7 +69,8 @@ class Built:
     def host_name(self, service: ServiceView) -> str:
         """The first of a member's names that has a record, "" where none has."""
         own = self.observation.host_names.get(service.name, ())
-        return next((name for name in own if name in self.host_names), "")
+        # A status holds no underscore, which DNS does. Source: Kubernetes core/validation, ValidateLoadBalancerStatus.
+        return next((name for name in own if name in self.host_names and "_" not in name), "")
 
 
 class FullPass:
@@ -113,10 +115,12 @@ class FullPass:
         if self._avi.unknown is not None:
             # The statuses say so. Whoever reads the Controller at last has every group looked at again.
             return Outcome(wake_seconds=settled.wake_seconds)
-        if failure := built.failure or untold:
-            raise failure
+        if built.failure is not None:
+            raise built.failure
         again_seconds = await self._keeper.release_addresses(group, settled.ledger)
         await self._tidy(group, settled.ledger)
+        if untold is not None:
+            raise untold
         has_drifted = group in self._avi.drifted
         self._avi.drifted.discard(group)
         return Outcome(

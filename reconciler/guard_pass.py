@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from reconciler.group_pass import CONFLICT, Outcome, is_over, let_go, not_let_in, warn
-from reconciler.ledger_keeper import LedgerKeeper, Settled, soonest
+from reconciler.ledger_keeper import LedgerKeeper
 from reconciler.ports import GroupReport, Kubernetes, Verdict
+from reconciler.settled import Settled, soonest
 from reconciler.status import StatusKeeper
 from sharedvip.addresses import canonical
 from sharedvip.ledger import is_accepted
@@ -51,7 +52,7 @@ class GuardPass:
         await warn(self._statuses, members, {**settled.refused, **self._keeper.excluded(group)})
         ledger = settled.ledger
         accepted = [service for service in members if is_accepted(ledger, service)]
-        if ledger is not None and ledger.claims and not ledger.is_deleting:
+        if ledger is not None and not ledger.is_deleting and not is_over(self._kubernetes, group, ledger):
             await self._statuses.report(group, _report(accepted, settled))
 
 

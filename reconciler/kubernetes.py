@@ -24,7 +24,7 @@ from cluster.shared_vip_cache import SharedVipCache
 from cluster.shared_vip_documents import ListenerStatus, SharedVipStatus
 from cluster.shared_vips import ClaimRefused, SharedVipStore, StaleLedger
 from reconciler.cluster_surroundings import EVERYWHERE, ClusterSurroundings
-from reconciler.ports import ClaimLostError, GroupReport, Verdict
+from reconciler.ports import ClaimHeldError, ClaimLostError, GroupReport, Verdict
 from reconciler.settings import ReconcilerSettings
 from sharedvip.ledger import Claim, Ledger, Member, Release
 from sharedvip.model import AddressHolder, GroupName, ServiceName, ServiceView, SharedValues
@@ -242,10 +242,10 @@ class ClusterKubernetes:
         self._fence()
         await service_status.withdraw(self._api, service)
 
-    async def tell(self, service: ServiceView, kind: Literal["Normal", "Warning"], verdict: Verdict) -> None:
+    async def tell(self, service: ServiceView, kind: Literal["Normal", "Warning"], verdict: Verdict) -> bool:
         """As ``ports.Kubernetes``."""
         self._fence()
-        await self._events.tell(service, kind, reason=verdict.reason, message=verdict.message)
+        return await self._events.tell(service, kind, reason=verdict.reason, message=verdict.message)
 
     @property
     def _reflectors(self) -> tuple[Any, ...]:
@@ -279,7 +279,9 @@ class ClusterKubernetes:
 def _losing() -> Generator[None]:
     try:
         yield
-    except (ClaimRefused, StaleLedger) as error:
+    except ClaimRefused as error:
+        raise ClaimHeldError(error.conflicts, str(error)) from error
+    except StaleLedger as error:
         raise ClaimLostError(str(error)) from error
 
 

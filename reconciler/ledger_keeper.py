@@ -5,21 +5,20 @@ what never appeared. Newcomers are accepted all together or not at all, by the s
 admission; members are never disturbed (``architecture.md``, "The ledger").
 """
 
-import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
 import structlog
 
-from cluster.errors import Invalid
-from cluster.leavers import BeingLeftError
-from cluster.unfit import unfit
+from cluster.errors import ApiError
 from reconciler.awaited import Awaited, open_until
 from reconciler.locking import Locking
 from reconciler.mover import CLAIM_AGAIN_SECONDS, Moved, Mover
-from reconciler.ports import ClaimLostError, ClusterError, Kubernetes
+from reconciler.newcomers import Newcomers
+from reconciler.ports import ClusterError, Kubernetes
+from reconciler.settled import LOOK_AGAIN_SECONDS, Settled, messages, soonest
 from reconciler.unlocking import Unlocking
 from sharedvip.decide import decide
 from sharedvip.holders import address_holders
@@ -27,39 +26,17 @@ from sharedvip.ledger import (
     GRACE,
     Claim,
     Ledger,
-    Member,
     Release,
     confirmed_claims,
     group_of,
-    grow,
     is_accepted,
     member_of,
     shrink,
 )
 from sharedvip.model import AddressHolder, Denial, Group, GroupName, Policy, ServiceName, ServiceView, Situation
-from sharedvip.moving import claimed_values, with_heading
 from sharedvip.parse import shared_values, static_address
-from sharedvip.rules import static_address_taken
-from sharedvip.wording import services as named_services
-
-_GIVE_BACK_TRIES: Final = 4
-LOOK_AGAIN_SECONDS: Final = 30.0
-"""A refused newcomer may fit by a change in another group (an address set free) that nothing tells this one."""
 
 _log = structlog.get_logger("reconciler.ledger")
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """The group after the janitor's work."""
-
-    ledger: Ledger | None
-    refused: Mapping[ServiceName, str] = field(default_factory=dict[ServiceName, str])
-    """Why each refused newcomer was refused, in the words of the rules."""
-    wake_seconds: float | None = None
-    """When to come again without an event; None: no need."""
-    moving: str = ""
-    """How far the group's move to another address has come, "" while it stays."""
 
 
 class LedgerKeeper:
@@ -81,6 +58,7 @@ class LedgerKeeper:
         self._written: dict[GroupName, Ledger] = {}
         self._locking: Final = Locking(kubernetes, now=now)
         self._unlocking: Final = Unlocking(kubernetes, now=now)
+        self._newcomers: Final = Newcomers(kubernetes, locking=self._locking, now=now, told=self._told)
 
     def observe(self, group: GroupName, *, is_leading: bool = True) -> None:
         """Remember which claims the world shows now: call it at every event, as what comes and goes is soon unseen."""
@@ -112,7 +90,13 @@ class LedgerKeeper:
         ledgers = filter(None, map(self._kubernetes.ledger, self._kubernetes.groups()))
         claimed = {(address, ledger.name) for ledger in ledgers for address in ledger.addresses}
         for address, group in sorted(claimed - locked):
-            await self._locking.lock_again(group, address)
+            try:
+                await self._locking.lock_again(group, address)
+            except ApiError as error:
+                # One that somebody else's policy refuses is no reason to leave the others unlocked.
+                _log.warning(
+                    "address.unlocked", namespace=group.namespace, key=group.key, address=address, error=str(error)
+                )
 
     def groups_with_addresses(self) -> tuple[GroupName, ...]:
         """The groups that hold an address, sorted."""
@@ -135,23 +119,24 @@ class LedgerKeeper:
         self.observe(group)
         await self._unlocking.finish(group)
         ledger = await self._released(group, self._current(group))
-        newcomers = await self._newcomers(group, ledger)
+        newcomers = await self._unaccepted(group, ledger)
         if newcomers and (ledger is None or any(self._judge(group, ledger, newcomers).values())):
             # Look before refusing, or founding: the caches of Services and ledgers are not of the same moment.
             ledger = self._remember(group, await self._kubernetes.read_ledger(group))
-            newcomers = await self._newcomers(group, ledger)
+            newcomers = await self._unaccepted(group, ledger)
         if not newcomers:
             return Settled(ledger, wake_seconds=self._wake_seconds(group, ledger))
         denials = self._judge(group, ledger, newcomers)
         if any(denials.values()):
-            return Settled(ledger, _messages(denials), LOOK_AGAIN_SECONDS)
-        return await self._accept(group, ledger, newcomers)
+            return Settled(ledger, messages(denials), LOOK_AGAIN_SECONDS)
+        settled = await self._newcomers.accept(group, ledger, newcomers)
+        return replace(settled, wake_seconds=soonest(settled.wake_seconds, self._wake_seconds(group, settled.ledger)))
 
     def excluded(self, group: GroupName) -> Mapping[ServiceName, str]:
         """Why Services that ask for the group, and can be no member of any, are none; in the words of the rules."""
         asking = (service for service in self._kubernetes.members(group) if not service.is_member)
         found = {s.name: decide(s, Situation(Group(group), policy=self._policy)) for s in asking}
-        return _messages({name: denials for name, denials in found.items() if denials})
+        return messages({name: denials for name, denials in found.items() if denials})
 
     async def release_addresses(self, group: GroupName, ledger: Ledger | None) -> float | None:
         """Unlock the addresses that the group held and does not use any more; call it when Avi let go of them.
@@ -164,6 +149,7 @@ class LedgerKeeper:
     def forget(self, group: GroupName) -> None:
         """The group is no more."""
         self._unlocking.forget(group)
+        self._newcomers.forget(group)
         for memory in (self._confirmed, self._written):
             memory.pop(group, None)
 
@@ -240,7 +226,7 @@ class LedgerKeeper:
         _log.info("claims.released", namespace=group.namespace, key=group.key, service=member.service, kept=len(keep))
         return self._remember(group, shrunk)
 
-    async def _newcomers(self, group: GroupName, ledger: Ledger | None) -> list[ServiceView]:
+    async def _unaccepted(self, group: GroupName, ledger: Ledger | None) -> list[ServiceView]:
         """Sorted by name; who is in the ledger as it is stored now, and not while a change of it is on its way."""
         members = (s for s in self._kubernetes.members(group) if s.is_member and not s.is_deleting)
         found = [s for s in members if not is_accepted(ledger, s)]
@@ -278,71 +264,9 @@ class LedgerKeeper:
             groups=self._kubernetes.ledgers_at(address),
         )
 
-    async def _accept(self, group: GroupName, ledger: Ledger | None, newcomers: Sequence[ServiceView]) -> Settled:
-        """The members' pools must not wait for a newcomer: the pass goes on without those who cannot join yet."""
-        before, accepted = ledger, list[Member]()
-        for service in newcomers:
-            try:
-                ledger = await self._claim(group, ledger, service)
-            except ClaimLostError as error:
-                _log.info("newcomer.outrun", namespace=group.namespace, key=group.key, error=str(error))
-                return Settled(await self._without(group, before, ledger, accepted), wake_seconds=CLAIM_AGAIN_SECONDS)
-            except Invalid as error:
-                found = {one.name: unfit(one, error) if one is service else () for one in newcomers}
-                ledger = await self._without(group, before, ledger, accepted)
-                return Settled(ledger, _messages(found), LOOK_AGAIN_SECONDS)
-            accepted.append(member_of(service))
-        try:
-            holder = await self._locking.lock(group, ledger)
-        except BeingLeftError as error:
-            # Who leaves has looked at the claims before these: now it is theirs to wait.
-            _log.info("newcomer.waits", namespace=group.namespace, key=group.key, error=str(error))
-            return Settled(await self._without(group, before, ledger, accepted), wake_seconds=CLAIM_AGAIN_SECONDS)
-        if holder is None:
-            return Settled(ledger, wake_seconds=self._wake_seconds(group, ledger))
-        ledger = await self._without(group, before, ledger, accepted)
-        return Settled(ledger, _taken(group, newcomers, holder), LOOK_AGAIN_SECONDS)
-
-    async def _without(
-        self, group: GroupName, before: Ledger | None, written: Ledger | None, accepted: Iterable[Member]
-    ) -> Ledger | None:
-        """The ledger once the newcomers' claims are given back."""
-        await self._give_back(before, written, accepted)
-        return self._remember(group, await self._kubernetes.read_ledger(group))
-
-    async def _claim(self, group: GroupName, ledger: Ledger | None, service: ServiceView) -> Ledger:
-        if ledger is None:
-            # An update of the same Service may found it too: only with a version one of the two is told.
-            ledger = await self._kubernetes.found_ledger(group)
-            if ledger.claims:
-                raise ClaimLostError(f"the ledger of {group.key!r} is there already, and nobody has judged by it")
-        now = self._now()
-        shared = claimed_values(service, group=self._met(group, ledger, service), is_update=False)
-        grown = grow(ledger, service, old=None, now=now)
-        claims = with_heading(grown, service, old=None, shared=shared, now=now)
-        # With the version that was judged: its Service may be changed right now, and claim more than we have seen.
-        ledger = await self._kubernetes.claim(
-            group, member_of(service), shared=shared, claims=claims, resource_version=ledger.resource_version
-        )
-        _log.info("newcomer.accepted", namespace=group.namespace, key=group.key, service=service.name.name)
+    def _told(self, group: GroupName, ledger: Ledger | None) -> None:
         self._remember(group, ledger)
         self.observe(group)
-        return ledger
-
-    async def _give_back(self, before: Ledger | None, written: Ledger | None, accepted: Iterable[Member]) -> None:
-        """All together or not at all: each has again what it had, but for who has claimed more since."""
-        if written is None:
-            return
-        for member in accepted:
-            had = before.claims_of(member) if before else ()
-            for _ in range(_GIVE_BACK_TRIES):
-                live = await self._kubernetes.read_ledger(written.name)
-                if live is None or not _is_as_written(live, member, before=before, written=written):
-                    break
-                with contextlib.suppress(ClaimLostError):
-                    ours = replace(live, shared=before.shared if before else live.shared)
-                    await self._kubernetes.release(ours, Release(member, had))
-                    break
 
     def _wake_seconds(self, group: GroupName, ledger: Ledger | None) -> float | None:
         """When the oldest claim without a Service runs out of its grace, or what may be on its way to another."""
@@ -355,31 +279,6 @@ class LedgerKeeper:
         return max(1.0, (min(ends) - self._now()).total_seconds() + 1) if ends else None
 
 
-def soonest(*seconds: float | None) -> float | None:
-    """When to come again; None: no need."""
-    return min((one for one in seconds if one is not None), default=None)
-
-
 def _version(ledger: Ledger) -> int:
     """Resource versions are comparable numbers. Source: Kubernetes API concepts, since 1.35 (KEP-5504)."""
     return int(ledger.resource_version) if ledger.resource_version.isdigit() else 0
-
-
-def _is_as_written(live: Ledger, member: Member, *, before: Ledger | None, written: Ledger) -> bool:
-    """Whether nobody has claimed anything for the member since, nor changed what it shares; but we, by giving back."""
-    shared = {written.shared, before.shared} if before else {written.shared}
-    return live.claims_of(member) == written.claims_of(member) and live.shared in shared
-
-
-def _messages(denials: Mapping[ServiceName, tuple[Denial, ...]]) -> dict[ServiceName, str]:
-    in_conflict = [name.name for name, found in denials.items() if found]
-    waiting = (
-        f"waits for {named_services(in_conflict)}: Services that came past admission join together or not at all, "
-        "and not all of them fit"
-    )
-    return {name: "\n".join(str(denial) for denial in found) or waiting for name, found in denials.items()}
-
-
-def _taken(group: GroupName, newcomers: Iterable[ServiceView], holder: AddressHolder) -> dict[ServiceName, str]:
-    situation = Situation(group_of(group, ledger=None, services=(), candidate=next(iter(newcomers))), (holder,))
-    return {s.name: "\n".join(str(denial) for denial in static_address_taken.check(s, situation)) for s in newcomers}

@@ -5,7 +5,7 @@ Admission claims first and locks then, so a lock is missing only where nobody as
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -16,6 +16,13 @@ from sharedvip.ledger import Ledger, Member
 from sharedvip.model import AddressHolder, GroupName
 
 _log = structlog.get_logger("reconciler.locking")
+
+
+class Held(NamedTuple):
+    """An address that is another's."""
+
+    address: str
+    holder: AddressHolder
 
 
 class Locking:
@@ -30,8 +37,8 @@ class Locking:
         self._kubernetes: Final = kubernetes
         self._now: Final = now
 
-    async def lock(self, group: GroupName, ledger: Ledger | None) -> AddressHolder | None:
-        """Lock all that the group claims; who holds one of them otherwise.
+    async def lock(self, group: GroupName, ledger: Ledger | None) -> Held | None:
+        """Lock all that the group claims; the first that somebody holds otherwise.
 
         Raises:
             BeingLeftError: A member is about to leave with one, or has left with it: who joins has to wait.
@@ -47,7 +54,7 @@ class Locking:
                     raise
                 continue
             if holder is not None:
-                return holder
+                return Held(address, holder)
         return None
 
     async def _is_being_left(

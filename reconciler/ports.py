@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from cluster.errors import ClusterError
+from cluster.field_conflicts import FieldConflict
 from cluster.ip_address_documents import HeldAddress
 from cluster.ip_addresses import IsNeeded, Unlocked
 from reconciler.servers import Slice
@@ -17,6 +18,15 @@ from sharedvip.model import AddressHolder, GroupName, Listener, ServiceName, Ser
 
 class ClaimLostError(ClusterError):
     """Somebody else wrote the ledger first: a value or a port is theirs now, or what we read is old."""
+
+
+class ClaimHeldError(ClaimLostError):
+    """Others are recorded with another value, or hold a port."""
+
+    def __init__(self, conflicts: tuple[FieldConflict, ...], text: str) -> None:
+        """Keep which fields, and whose."""
+        super().__init__(text)
+        self.conflicts = conflicts
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +178,6 @@ class Kubernetes(Protocol):
         """Take out of a Service's status all that we wrote."""
         ...
 
-    async def tell(self, service: ServiceView, kind: Literal["Normal", "Warning"], verdict: Verdict) -> None:
-        """Publish an Event on a Service; that it could not be published is no error."""
+    async def tell(self, service: ServiceView, kind: Literal["Normal", "Warning"], verdict: Verdict) -> bool:
+        """Publish an Event on a Service; that it could not be published is no error, and False."""
         ...

@@ -1,6 +1,6 @@
 """What no event tells, read from time to time: Avi's objects, address locks; it never looks at a group itself."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 
 import structlog
@@ -64,16 +64,21 @@ class Resync:
     async def read(self) -> Collection[GroupName]:
         """Read; all groups that anybody knows of, those only Avi knows of too: nobody else would delete them."""
         self._statuses.forget_services(self._uids())
-        try:
-            await self._keeper.refresh()
-            if self._avi is not None:
-                await self._avi.read()
-        except (AviError, ClusterError) as error:
-            self._failures += 1
-            self._at_least = error.retry_seconds if isinstance(error, AviError) else 0.0
+        # Each for itself: what keeps us from the one shall not hide what the other has to say.
+        works = (self._keeper.refresh, *([] if self._avi is None else [self._avi.read]))
+        errors = [error for work in works if (error := await _failure(work)) is not None]
+        self._failures = self._failures + 1 if errors else 0
+        self._at_least = max((error.retry_seconds for error in errors if isinstance(error, AviError)), default=0.0)
+        for error in errors:
             _log.warning("resync.failed", error=str(error), retry_seconds=self.pause_seconds)
-        else:
-            self._failures = 0
         on_avi = () if self._avi is None else self._avi.view.groups()
         self._metrics.groups.set(len(on_avi))
         return {*self._kubernetes.groups(), *on_avi, *self._keeper.groups_with_addresses()}
+
+
+async def _failure(work: Callable[[], Awaitable[object]]) -> AviError | ClusterError | None:
+    try:
+        await work()
+    except (AviError, ClusterError) as error:
+        return error
+    return None

@@ -4,15 +4,19 @@ Nothing is written when nothing changed, compared with what was last written and
 """
 
 import contextlib
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from cluster.ako_resources import DetailedService
 from cluster.errors import Conflict
+from cluster.events import LIFE_SECONDS
 from cluster.service_status import Shown, entries_for
 from reconciler.ports import GroupReport, Kubernetes, Verdict
 from sharedvip.addresses import canonical
 from sharedvip.model import GroupName, ServiceView
+
+_WARN_AGAIN_SECONDS: Final = LIFE_SECONDS - 600.0
 
 
 class _Said(NamedTuple):
@@ -20,13 +24,24 @@ class _Said(NamedTuple):
     verdict: Verdict
 
 
-class StatusKeeper:
-    """Statuses of all Services and groups."""
+class _Warned(NamedTuple):
+    verdict: Verdict
+    at: float
 
-    def __init__(self, kubernetes: Kubernetes) -> None:
+
+class StatusKeeper:
+    """Statuses of all Services and groups.
+
+    Args:
+        kubernetes: The cluster.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, kubernetes: Kubernetes, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._kubernetes: Final = kubernetes
+        self._clock: Final = clock
         self._said: dict[str, _Said] = {}
-        self._warned: dict[str, Verdict] = {}
+        self._warned: dict[str, _Warned] = {}
         self._reported: dict[GroupName, GroupReport] = {}
 
     async def publish(self, service: ServiceView, *, vip: str, verdict: Verdict) -> bool:
@@ -52,10 +67,12 @@ class StatusKeeper:
         return not (saying.verdict.is_ready and _shows(service, saying.vip))
 
     async def warn(self, service: ServiceView, verdict: Verdict) -> None:
-        """Say it as an Event only, unless it was the last thing said: where the status is somebody else's."""
-        if self._warned.get(service.uid) != verdict:
-            await self._kubernetes.tell(service, "Warning", verdict)
-            self._warned[service.uid] = verdict
+        """Say it as an Event only, where the status is somebody else's; again while it holds, before the Event goes."""
+        said, now = self._warned.get(service.uid), self._clock()
+        if said is not None and said.verdict == verdict and now - said.at < _WARN_AGAIN_SECONDS:
+            return
+        if await self._kubernetes.tell(service, "Warning", verdict):
+            self._warned[service.uid] = _Warned(verdict, now)
 
     async def withdraw(self, service: ServiceView) -> None:
         """Take back all that was said on a Service that is no member any more."""
@@ -82,7 +99,7 @@ class StatusKeeper:
         """Only Services with these uids are still there."""
         keep = set(living)
         self._said = {uid: said for uid, said in self._said.items() if uid in keep}
-        self._warned = {uid: verdict for uid, verdict in self._warned.items() if uid in keep}
+        self._warned = {uid: warned for uid, warned in self._warned.items() if uid in keep}
 
 
 def _says(service: ServiceView, saying: _Said) -> bool:

@@ -11,6 +11,7 @@ from typing import Final
 
 import structlog
 
+from cluster.errors import ApiError
 from cluster.ip_addresses import Unlocked
 from cluster.leavers import Leaver, services_of
 from reconciler.held_addresses import HeldAddresses
@@ -56,8 +57,16 @@ class Unlocking:
                 continue
             live = await self._kubernetes.read_ledger(group)
             if live is None or address not in live.addresses_in_use:
-                wakes |= await self._unlock(group, address) == "left"
+                wakes |= await self._comes_again(group, address)
         return _COME_AGAIN_SECONDS if wakes else None
+
+    async def _comes_again(self, group: GroupName, address: str) -> bool:
+        try:
+            return await self._unlock(group, address) == "left"
+        except ApiError as error:
+            # A hand has taken our label off it: the group must not stand still for that, nor stay when it is over.
+            self._kept(group, address, error)
+            return True
 
     async def finish(self, group: GroupName) -> None:
         """Of a lock that cannot be let go (a hand has taken our label off it) the group must not stand still."""
@@ -65,9 +74,10 @@ class Unlocking:
             try:
                 await self._unlock(group, address)
             except ClusterError as error:
-                _log.warning(
-                    "address.kept", namespace=group.namespace, key=group.key, address=address, error=str(error)
-                )
+                self._kept(group, address, error)
+
+    def _kept(self, group: GroupName, address: str, error: ClusterError) -> None:
+        _log.warning("address.kept", namespace=group.namespace, key=group.key, address=address, error=str(error))
 
     def found_begun(self, group: GroupName, address: str) -> None:
         """Whoever unlocked it ended in between: in the group's next pass it goes, or is the group's again."""

@@ -23,7 +23,7 @@ from typing import Final
 import structlog
 from starlette.types import Message, Receive, Scope, Send
 
-from cluster.errors import ApiError, ClusterError, TooManyRequests
+from cluster.errors import ApiError, ClusterError
 from webhook import metrics
 from webhook.admission import Admission, parse_asked
 from webhook.answer import Answer, render
@@ -237,8 +237,7 @@ async def _read_rest(message: Message, receive: Receive, *, limit: int, hold: Ca
 
 def _undecided(error: ClusterError) -> ProblemError:
     """Nobody knows; and whether asking again helps, for whoever reads the log."""
-    is_final = isinstance(error, ApiError) and error.status < HTTPStatus.INTERNAL_SERVER_ERROR
-    if is_final and not isinstance(error, TooManyRequests):
+    if isinstance(error, ApiError) and error.is_final:
         text = f"the API server refuses what the webhook asks of it, now and again: {error}"
         return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "refused", text)
     return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "ledger", f"the ledger cannot be asked: {error}")

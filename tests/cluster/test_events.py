@@ -120,7 +120,8 @@ def test_what_cannot_be_told_is_logged(connection: Connection) -> None:
 
     async def story(api: KubernetesApi) -> None:
         with capture_logs() as logs:
-            await Events(api, component=COMPONENT).tell(nowhere, "Normal", reason="Programmed", message="80/TCP")
+            told = await Events(api, component=COMPONENT).tell(nowhere, "Normal", reason="Programmed", message="80/TCP")
+        assert not told
         assert [(log["event"], log["reason"]) for log in logs] == [("event.lost", "Programmed")]
 
     connection.tell(story)

@@ -12,10 +12,11 @@ from itertools import count
 from typing import Literal
 
 from cluster.errors import ClusterError
+from cluster.field_conflicts import FieldConflict
 from cluster.ip_address_documents import HeldAddress
 from cluster.ip_addresses import IsNeeded, Unlocked
 from cluster.leavers import BeingLeftError, Leaver
-from reconciler.ports import ClaimLostError, GroupReport, Verdict
+from reconciler.ports import ClaimHeldError, ClaimLostError, GroupReport, Verdict
 from reconciler.servers import Slice
 from sharedvip.addresses import canonical
 from sharedvip.holders import holds_by_itself
@@ -51,6 +52,8 @@ class FakeKubernetes:
     writes: list[str] = field(default_factory=list[str])
     unwritable: set[ServiceName] = field(default_factory=set[ServiceName])
     """Services whose status cannot be written."""
+    untellable: set[ServiceName] = field(default_factory=set[ServiceName])
+    """Services on which no Event can be published."""
     intending: dict[GroupName, set[Member]] = field(default_factory=dict[GroupName, set[Member]])
     """Who owns a ledger's intended address."""
     versions: "count[int]" = field(default_factory=lambda: count(1))
@@ -259,9 +262,12 @@ class FakeKubernetes:
         self.stored[service.name] = replace(self.stored[service.name], vips=(), has_ready_condition=False)
         self.verdicts.pop(service.name, None)
 
-    async def tell(self, service: ServiceView, kind: Literal["Normal", "Warning"], verdict: Verdict) -> None:
+    async def tell(self, service: ServiceView, kind: Literal["Normal", "Warning"], verdict: Verdict) -> bool:
         """As ``Kubernetes``."""
+        if service.name in self.untellable:
+            return False
         self.events.append((service.name.name, kind, verdict.reason))
+        return True
 
     def _check(self, group: GroupName, resource_version: str) -> None:
         ledger = self.ledgers.get(group)
@@ -279,10 +285,12 @@ class FakeKubernetes:
     ) -> Ledger:
         ledger = self.ledgers.get(group, Ledger(group))
         others = {c.listener: c for c in ledger.claims if (c.service, c.uid) != member}
-        if others and not force and _constant(ledger.shared) != _constant(shared):
-            raise ClaimLostError("the shared values are owned by another manager")
-        if any(c.listener in others for c in claims):
-            raise ClaimLostError("a port is owned by another manager")
+        if others and not force and (field := _differing(ledger.shared, shared)):
+            owners = sorted({Member(c.service, c.uid).field_manager for c in others.values()})
+            raise ClaimHeldError(tuple(FieldConflict(field, one) for one in owners), f"{field} is owned by others")
+        if taken := [others[c.listener] for c in claims if c.listener in others]:
+            owner = Member(taken[0].service, taken[0].uid).field_manager
+            raise ClaimHeldError((FieldConflict(".spec.claims", owner),), "a port is owned by another manager")
         agreed = replace(shared, intended_address=self._intended(ledger, member, shared.intended_address))
         return self._store(replace(ledger, shared=agreed, claims=tuple(sorted((*others.values(), *claims)))))
 
@@ -303,5 +311,8 @@ class FakeKubernetes:
         return stored
 
 
-def _constant(shared: SharedValues) -> SharedValues:
-    return replace(shared, intended_address="")
+def _differing(one: SharedValues, other: SharedValues) -> str:
+    """The first field that the two do not have in common, as the API server names it; "" for none."""
+    if one.static_address != other.static_address:
+        return ".spec.staticAddress"
+    return "" if replace(one, intended_address="") == replace(other, intended_address="") else ".spec.infraSetting"

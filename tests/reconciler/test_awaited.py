@@ -8,7 +8,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from reconciler.ledger_keeper import CLAIM_AGAIN_SECONDS, LedgerKeeper, Settled
+from reconciler.ledger_keeper import LedgerKeeper
+from reconciler.mover import CLAIM_AGAIN_SECONDS
+from reconciler.settled import Settled
 from sharedvip.ledger import GRACE, Ledger
 from sharedvip.model import GroupName, Policy, ServiceName, ServiceView
 from tests.builders import GROUP, service

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from cluster.leavers import Leaver
-from reconciler.ledger_keeper import CLAIM_AGAIN_SECONDS
+from reconciler.mover import CLAIM_AGAIN_SECONDS
 from sharedvip.leaving import KEPT
 from sharedvip.ledger import GRACE
 from tests.builders import GROUP

@@ -57,6 +57,23 @@ def test_who_can_be_no_member_is_told_once_and_is_in_nobody_s_way() -> None:
     assert kubernetes.reports[GROUP].verdict.reason == "Pending"
 
 
+def test_who_has_lost_its_claims_has_no_address_any_more() -> None:
+    """Admission goes by what the ``SharedVIP`` says: the last member is gone, and one that cannot join is there."""
+    kubernetes = FakeKubernetes()
+    kubernetes.admit(replace(WEB, vips=("10.0.0.7",)), at=START)
+    guard = _guard(kubernetes)
+
+    async def story() -> None:
+        await guard.run(GROUP)
+        kubernetes.delete(WEB.name)
+        kubernetes.apply(replace(API, load_balancer_class="another"))
+        await guard.run(GROUP)
+
+    asyncio.run(story())
+    assert kubernetes.ledgers[GROUP].claims == ()
+    assert kubernetes.ledgers[GROUP].vip == ""
+
+
 def test_a_group_that_is_over_leaves_no_ledger() -> None:
     """All its Services are gone."""
     kubernetes = FakeKubernetes()

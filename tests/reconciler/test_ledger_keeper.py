@@ -9,8 +9,10 @@ from functools import cached_property
 import pytest
 
 from cluster.errors import ClusterError
-from reconciler.ledger_keeper import CLAIM_AGAIN_SECONDS, LOOK_AGAIN_SECONDS, LedgerKeeper, Settled
+from reconciler.ledger_keeper import LedgerKeeper
+from reconciler.mover import CLAIM_AGAIN_SECONDS
 from reconciler.ports import ClaimLostError
+from reconciler.settled import LOOK_AGAIN_SECONDS, Settled
 from sharedvip.ledger import GRACE, Claim, Ledger, Member, member_of
 from sharedvip.model import GroupName, Policy, ServiceName, ServiceView, SharedValues
 from tests.builders import GROUP, listener, service

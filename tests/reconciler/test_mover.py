@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 import pytest
 
 from cluster.errors import ClusterError
-from reconciler.ledger_keeper import LedgerKeeper, Settled
+from reconciler.ledger_keeper import LedgerKeeper
 from reconciler.mover import CLAIM_AGAIN_SECONDS, LOCK_AGAIN_SECONDS
+from reconciler.settled import Settled
 from sharedvip.ledger import GRACE, Claim, Ledger, Member
 from sharedvip.model import GroupName, Policy, ServiceView, SharedValues
 from tests.builders import GROUP, service

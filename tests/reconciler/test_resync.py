@@ -105,6 +105,27 @@ def test_an_api_server_that_is_away_ends_nothing() -> None:
     asyncio.run(story())
 
 
+def test_the_controller_is_read_whatever_the_api_server_says(avi: Avi, cluster_name: str) -> None:
+    """Of a Controller that was never read nobody knows anything: no group of the cluster would be built."""
+
+    async def story() -> None:
+        kubernetes = _Away()
+        async with stack(avi, kubernetes, cluster=cluster_name, is_read=False) as reconciler:
+            resync = Resync(
+                kubernetes,
+                keeper=reconciler.keeper,
+                avi=reconciler.side,
+                statuses=reconciler.statuses,
+                uids=set,
+                metrics=_metrics(),
+                seconds=300.0,
+            )
+            await resync.read()
+            assert (resync.pause_seconds, reconciler.side.unknown) == (2.0, None)
+
+    asyncio.run(story())
+
+
 class _Away(FakeKubernetes):
     async def held_addresses(self) -> tuple[HeldAddress, ...]:
         raise ClusterError("no answer")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from cluster.ako_resources import DetailedService
+from cluster.events import LIFE_SECONDS
 from cluster.service_status import Shown, entries_for
 from reconciler.ports import GroupReport, Verdict
 from reconciler.status import StatusKeeper
@@ -139,6 +140,22 @@ def test_who_was_warned_is_told_of_its_next_conflict_as_a_member() -> None:
 
     asyncio.run(story())
     assert len(kubernetes.events) == 2
+
+
+def test_a_warning_is_said_again_while_it_holds() -> None:
+    """The API server takes an Event away after an hour, and in guard mode it is all that users have."""
+    kubernetes, passed = FakeKubernetes(), [0.0]
+    statuses = StatusKeeper(kubernetes, clock=lambda: passed[0])
+
+    def events_after(seconds: float) -> int:
+        passed[0] += seconds
+        asyncio.run(statuses.warn(WEB, AWAY))
+        return len(kubernetes.events)
+
+    kubernetes.untellable.add(WEB.name)
+    assert events_after(0) == 0
+    kubernetes.untellable.clear()
+    assert [events_after(seconds) for seconds in (30, 30, LIFE_SECONDS - 60)] == [1, 1, 2]
 
 
 def test_who_was_warned_and_has_its_status_taken_back_is_not_warned_again() -> None:

@@ -15,7 +15,8 @@ from cluster.api import JSON_PATCH
 from cluster.shared_vip_documents import RawSharedVip
 from cluster.shared_vips import SharedVipStore, StaleLedger
 from reconciler.kubernetes import ClusterKubernetes, Subscriber
-from reconciler.ledger_keeper import LedgerKeeper, Settled
+from reconciler.ledger_keeper import LedgerKeeper
+from reconciler.settled import Settled
 from sharedvip.ledger import GRACE, Ledger, Member, Release, member_of
 from sharedvip.model import GroupName, Listener, Policy
 from tests.builders import KEY
