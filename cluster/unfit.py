@@ -10,7 +10,7 @@ from cluster.errors import Cause, Invalid
 from cluster.field_conflicts import FieldConflict
 from sharedvip.annotations import INFRA_SETTING, L4_RULE
 from sharedvip.model import Denial, ServiceView
-from sharedvip.parse import CLASS_FIELD, INTENDED_ADDRESS_FIELD, annotation_field, static_address_field
+from sharedvip.parse import CLASS_FIELD, INTENDED_ADDRESS_FIELD, PORTS_FIELD, annotation_field, static_address_field
 from sharedvip.rules import (
     class_mismatch,
     duplicate_port,
@@ -66,7 +66,7 @@ def _unfit(service: ServiceView, field: str, *, message: str) -> Denial:
 
 def _denial(service: ServiceView, field: str, *, problem: str, remedy: str, address_rule: str) -> Denial:
     by_address = (address_rule, static_address_field(service))
-    other = _FIELDS.get(field, (duplicate_port.ID, "spec.ports"))
+    other = _FIELDS.get(field, (duplicate_port.ID, PORTS_FIELD))
     rule, path = by_address if field in _ADDRESS_FIELDS else other
     return Denial(
         rule=rule,

@@ -5,6 +5,7 @@ what never appeared. Newcomers are accepted all together or not at all, by the s
 admission; members are never disturbed (``architecture.md``, "The ledger").
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -36,6 +37,7 @@ from sharedvip.ledger import (
 from sharedvip.model import AddressHolder, Denial, Group, GroupName, Policy, ServiceName, ServiceView, Situation
 from sharedvip.parse import shared_values, static_address
 
+_JUDGED_AT_ONCE: Final = 20
 _log = structlog.get_logger("reconciler.ledger")
 
 
@@ -120,13 +122,13 @@ class LedgerKeeper:
         await self._unlocking.finish(group)
         ledger = await self._released(group, self._current(group))
         newcomers = await self._unaccepted(group, ledger)
-        if newcomers and (ledger is None or any(self._judge(group, ledger, newcomers).values())):
+        if newcomers and (ledger is None or any((await self._judge(group, ledger, newcomers)).values())):
             # Look before refusing, or founding: the caches of Services and ledgers are not of the same moment.
             ledger = self._remember(group, await self._kubernetes.read_ledger(group))
             newcomers = await self._unaccepted(group, ledger)
         if not newcomers:
             return Settled(ledger, wake_seconds=self._wake_seconds(group, ledger))
-        denials = self._judge(group, ledger, newcomers)
+        denials = await self._judge(group, ledger, newcomers)
         if any(denials.values()):
             return Settled(ledger, messages(denials), LOOK_AGAIN_SECONDS)
         settled = await self._newcomers.accept(group, ledger, newcomers)
@@ -233,22 +235,24 @@ class LedgerKeeper:
         looked = [await self._awaited.newcomer(ledger, s) for s in found]
         return sorted((s for s in looked if s is not None), key=lambda s: s.name)
 
-    def _judge(
+    async def _judge(
         self, group: GroupName, ledger: Ledger | None, newcomers: Iterable[ServiceView]
     ) -> dict[ServiceName, tuple[Denial, ...]]:
-        """Each newcomer against the group with all the others in it."""
-        return {
-            s.name: decide(
-                s,
-                Situation(
-                    self._met(group, ledger, s),
-                    address_holders=self._holders(group, s.name, static_address(s)),
-                    policy=self._policy,
-                    intended_holders=self._holders(group, s.name, shared_values(s).intended_address),
-                ),
-            )
-            for s in newcomers
-        }
+        """Each newcomer against the group with all the others in it: a thousand take seconds, and the Lease is due."""
+        found: dict[ServiceName, tuple[Denial, ...]] = {}
+        for service in newcomers:
+            found[service.name] = decide(service, self._situation(group, ledger, service))
+            if len(found) % _JUDGED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return found
+
+    def _situation(self, group: GroupName, ledger: Ledger | None, newcomer: ServiceView) -> Situation:
+        return Situation(
+            self._met(group, ledger, newcomer),
+            address_holders=self._holders(group, newcomer.name, static_address(newcomer)),
+            policy=self._policy,
+            intended_holders=self._holders(group, newcomer.name, shared_values(newcomer).intended_address),
+        )
 
     def _met(self, group: GroupName, ledger: Ledger | None, newcomer: ServiceView) -> Group:
         return group_of(group, ledger=ledger, services=self._kubernetes.members(group), candidate=newcomer)

@@ -230,12 +230,18 @@ def is_accepted(ledger: Ledger | None, service: ServiceView) -> bool:
     return claimed.issuperset(service.listeners) and _has_shared_values(ledger, service)
 
 
-def is_settled_in(ledger: Ledger, stored: ServiceView) -> bool:
+def is_settled_in(ledger: Ledger, stored: ServiceView, *, was_moving: bool = False) -> bool:
     """Whether a Service is stored with what its group shares, so that no request for it is open that changes that.
 
     In a move too, which a newcomer may just have begun with its claim: then it still has the old address.
+
+    Args:
+        ledger: The group's, with that claim.
+        stored: Read after it.
+        was_moving: Whether the group was on that very move before: then who has the new address has arrived.
     """
-    return _has_shared_values(ledger, stored) and shared_values(stored).at_rest == ledger.shared.at_rest
+    is_there = was_moving or shared_values(stored).at_rest == ledger.shared.at_rest
+    return is_there and _has_shared_values(ledger, stored)
 
 
 def _has_shared_values(ledger: Ledger, service: ServiceView) -> bool:
@@ -294,7 +300,8 @@ def _addresses(ledger: Ledger | None, others: Iterable[ServiceView], candidate: 
         return static, ledger.shared.intended_address
     if not static or not ledger.has_finalizer:
         return static, ""
-    said = map(shared_values, others)
+    # Of members: what others intend, who came past admission, is no word of the group's.
+    said = [shared_values(service) for service in others if ledger.claims_of(member_of(service))]
     intended = {values.intended_address for values in said if values.static_address == static} - {""}
     return static, intended.pop() if len(intended) == 1 else ""
 

@@ -33,6 +33,7 @@ ADDRESS_ANNOTATION_FIELD = annotation_field(annotations.LOAD_BALANCER_IP)
 INTENDED_ADDRESS_FIELD = annotation_field(annotations.INTENDED_ADDRESS)
 SHARING_KEY_FIELD = annotation_field(annotations.SHARED_VIP)
 TYPE_FIELD = "spec.type"
+PORTS_FIELD = "spec.ports"
 CLASS_FIELD = "spec.loadBalancerClass"
 
 

@@ -20,7 +20,7 @@ from webhook.answer import Answer, Verdict, denied
 from webhook.caller import waiting
 from webhook.claiming import Claiming
 from webhook.leaving import leaving_denials
-from webhook.refusals import to_inherit
+from webhook.refusals import to_inherit, to_take_out
 from webhook.review import AdmissionRequest, BadReviewError, parse_object
 from webhook.standing import StandingAnswers
 from webhook.world import Asked, World
@@ -102,7 +102,7 @@ class Admission:
         existing = self._existing(asked) if old is not None else ()
         return Answer(
             answer.verdict,
-            denials=to_inherit(answer.denials) if _may_inherit(asked) else answer.denials,
+            denials=to_take_out(to_inherit(answer.denials) if _may_inherit(asked) else answer.denials, asked),
             warnings=warnings(candidate, existing=existing),
             claimed=answer.claimed,
         )

@@ -12,9 +12,10 @@ The API server is the arbiter: a port or a value that another member holds is it
 at once, can never both be admitted (``docs/adr/0001-ledger.md``).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Final, NamedTuple
 
 import structlog
@@ -26,8 +27,8 @@ from cluster.leavers import BeingLeftError, Leaver, services_of
 from cluster.shared_vips import ClaimRefused, LedgerIsLeaving, SharedVipStore, StaleLedger
 from cluster.unfit import unfit
 from sharedvip.decide import can_join, existing_denials, new_denials
-from sharedvip.holders import asks_for_its_group, holds_by_itself
-from sharedvip.ledger import Claim, Ledger, Member, Release, grow, is_accepted, is_settled_in, member_of
+from sharedvip.holders import holds_by_itself
+from sharedvip.ledger import Claim, Ledger, Member, Release, grow, is_accepted, member_of
 from sharedvip.model import AddressHolder, GroupName, ServiceName, ServiceView, SharedValues
 from sharedvip.moving import with_heading
 from sharedvip.parse import intended_address, static_address
@@ -35,13 +36,12 @@ from sharedvip.turning import asked_again
 from webhook import metrics
 from webhook.answer import Answer, already_exists, denied
 from webhook.caller import require_caller
+from webhook.live_peers import changing_peer, leaver
 from webhook.patience import Patience
 from webhook.refusals import on_its_way, taken
 from webhook.world import Asked, Look, View, World, asked_addresses
 
 _GIVE_BACK_TRIES: Final = 4
-_ENOUGH_SETTLED: Final = 2
-"""Members that are stored with what their group shares: against each other neither can change it alone."""
 
 _log = structlog.get_logger()
 
@@ -72,7 +72,9 @@ class Claiming:
             # No group to join, so no other Service and no ledger has a say: also while the API server is away.
             found = new_denials(asked.candidate, old=asked.old, situation=self._world.alone(asked))
             return denied(found) if found else Answer()
-        if asked.old is None and self._world.namesake(asked) and await self._world.service(asked.candidate.name):
+        if asked.old is None and await self._world.service(asked.candidate.name):
+            # The API server looks only when we have answered: a claim would wait for a Service that cannot come, and
+            # be in the way of the update that is asked for next. No cache knows all names.
             return already_exists(asked.candidate.name)
         patience = Patience(asked.patience_seconds)
         view = self._world.cached(asked)
@@ -100,7 +102,6 @@ class Claiming:
         is_pending = look.view.is_only_pending(asked)
         if not denials and isinstance(lost_to, ClaimRefused | LedgerIsLeaving):
             if _is_of_nobody(lost_to, look):
-                _log.warning("ledger.taken_back", namespace=asked.group.namespace, key=asked.group.key, of=str(lost_to))
                 return replace(look.view, is_forcing=True)
             # A namesake on its way is in the way: the rules do not count it, as it is the candidate itself.
             denials, is_pending = (on_its_way(asked, lost_to),), True
@@ -143,23 +144,34 @@ class Claiming:
         has_to_tell = asked.old is not None or view.is_forcing
         if not asked.is_dry_run:
             metrics.LEDGER_WRITES.labels("claim").inc()
-        after = await self._store.claim(
+        apply = partial(
+            self._store.claim,
             asked.group,
             member_of(asked.candidate),
             shared=shared,
             claims=claims,
             resource_version=ledger.resource_version if has_to_tell and ledger else "",
-            force=view.is_forcing,
             dry_run=asked.is_dry_run,
         )
+        try:
+            after = await apply()
+        except ClaimRefused as refused:
+            # Asked again at the version that is forced: since the first answer a member may have come to own it.
+            if not view.is_forcing or ledger is None or not _is_of_no_member(refused, ledger.members):
+                raise
+            _log.warning("ledger.taken_back", namespace=asked.group.namespace, key=asked.group.key, of=str(refused))
+            after = await apply(force=True)
         return _Claimed(ledger, after, shared)
 
     async def _lock(self, asked: Asked, view: View, claimed: "_Claimed") -> Answer | ClaimRefused:
         """Claim first, then lock: the other order would leave a lock behind for each loser of a race."""
-        if changing := await self._changing_peer(asked, view, claimed.after):
+        if changing := await changing_peer(asked, view, self._world, before=claimed.before, after=claimed.after):
             await self._give_back(asked, claimed)
             return ClaimRefused((FieldConflict("spec", changing.field_manager),))
-        if _is_less(asked, claimed.after) or await self._is_taken_along(asked, view, claimed.after):
+        if gone := await leaver(asked, view, self._world, after=claimed.after):
+            await self._give_back(asked, claimed)
+            return AddressIsInMotion((FieldConflict("spec", gone.field_manager),))
+        if _is_less(asked, claimed.after):
             await self._give_back(asked, claimed)
             return ClaimRefused(())
         for address in addresses_to_lock(asked, view, claimed.shared):
@@ -194,43 +206,6 @@ class Claiming:
         if _had(asked, address):
             return Answer()
         return denied(taken(asked, await self._world.held.now(holder, address), address))
-
-    async def _changing_peer(self, asked: Asked, view: View, after: Ledger) -> Member | None:
-        """A member of the group that this joins, if what they share by now is not what that one is stored with.
-
-        Its change was admitted while it was alone, and may never be stored: then the two would differ. Where two are
-        stored with what the group shares, nobody changes that alone: then there is no need to look at more.
-        """
-        if view.has_accepted(asked):
-            return None
-        others = [member for member in after.members_by_age if member != member_of(asked.candidate)]
-        known = {member_of(s) for s in view.services if s.is_member and is_settled_in(after, s)}
-        if len(known.intersection(others)) >= _ENOUGH_SETTLED:
-            return None
-        settled, address = 0, after.shared.static_address
-        for member in others:
-            stored = await self._world.stored_member(member, namespace=after.name.namespace)
-            is_in = stored is not None and stored.is_in(after.name)
-            # Not in the group yet, or no longer, and with the address: it keeps the group from having that.
-            if stored is not None and not is_in and address and holds_by_itself(stored, address):
-                return member
-            if stored is not None and is_in and not is_settled_in(after, stored):
-                return member
-            settled += is_in
-            if settled >= _ENOUGH_SETTLED:
-                break
-        return None
-
-    async def _is_taken_along(self, asked: Asked, view: View, after: Ledger) -> bool:
-        """Whether a Service that the cache still shows in the group, and no claim, has left with the address."""
-        address = after.shared.static_address
-        known = {asked.candidate.name.name, *(member.service for member in after.members)}
-        for one in view.services if address else ():
-            if one.name.name not in known and asks_for_its_group(one, address):
-                stored = await self._world.service(one.name)
-                if stored is not None and holds_by_itself(stored, address):
-                    return True
-        return False
 
     async def _leaving(
         self, asked: Asked, address: str, leavers: tuple[Leaver, ...]
@@ -334,8 +309,11 @@ def _is_of_nobody(lost_to: ClaimRefused | LedgerIsLeaving, look: Look) -> bool:
         return False
     # Stale members too: theirs was just released in their own name, and needs no force.
     stale = {Member(claim.service, claim.uid) for claim in look.stale}
-    members = {member.field_manager for member in {*ledger.members, *stale}}
-    return members.isdisjoint(conflict.manager for conflict in lost_to.conflicts)
+    return _is_of_no_member(lost_to, {*ledger.members, *stale})
+
+
+def _is_of_no_member(lost_to: ClaimRefused, members: Iterable[Member]) -> bool:
+    return lost_to.managers.isdisjoint(member.field_manager for member in members)
 
 
 def _is_less(asked: Asked, after: Ledger) -> bool:

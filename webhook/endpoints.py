@@ -53,7 +53,10 @@ _BUG: Final = b"the webhook failed; its log says where\n"
 
 
 class ProblemError(Exception):
-    """No decision: an HTTP status and a sentence for whoever reads the API server's log."""
+    """No decision: an HTTP status and a sentence for whoever reads our log.
+
+    Of a 503 the API server tells nobody more than "the server is currently unable to handle the request".
+    """
 
     def __init__(self, status: HTTPStatus, reason: str, text: str) -> None:
         """``reason`` is a metric's label."""

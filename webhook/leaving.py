@@ -20,6 +20,7 @@ from sharedvip.parse import static_address
 from sharedvip.rules import static_address_taken
 from webhook.answer import Answer
 from webhook.caller import require_caller
+from webhook.refusals import to_take_out
 from webhook.world import Asked, World
 
 
@@ -53,7 +54,8 @@ async def leaving_denials(
         )
     if holder is None:
         return ()
-    return static_address_taken.check(asked.candidate, Situation(Group(group), address_holders=(holder,)))
+    found = static_address_taken.check(asked.candidate, Situation(Group(group), address_holders=(holder,)))
+    return to_take_out(found, asked)
 
 
 async def _announced(

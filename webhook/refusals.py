@@ -10,12 +10,13 @@ from typing import Final
 
 from cluster.shared_vips import ClaimRefused, LedgerIsLeaving
 from sharedvip.model import AddressHolder, Denial, Group, Situation
-from sharedvip.parse import SHARING_KEY_FIELD, shared_values
+from sharedvip.parse import SHARING_KEY_FIELD, shared_values, static_address
 from sharedvip.rules import duplicate_port, static_address_mismatch, static_address_taken
 from sharedvip.wording import quoted, services
 from webhook.world import Asked
 
 _AGAIN: Final = "try again in a moment"
+_TAKE_OUT: Final = "take it out (set it to null where your manifest does not name it)"
 
 
 def on_its_way(asked: Asked, lost_to: ClaimRefused | LedgerIsLeaving) -> Denial:
@@ -40,6 +41,15 @@ def to_inherit(denials: Iterable[Denial]) -> tuple[Denial, ...]:
     return tuple(
         replace(denial, remedy=f"{denial.remedy}, or {_AGAIN} to inherit it") if _is_to_inherit(denial) else denial
         for denial in denials
+    )
+
+
+def to_take_out(denials: Iterable[Denial], asked: Asked) -> tuple[Denial, ...]:
+    """The same for an update that keeps its address: perhaps it was inherited, and the manifest never named it."""
+    if asked.old is None or static_address(asked.old) != static_address(asked.candidate):
+        return tuple(denials)
+    return tuple(
+        replace(denial, remedy=denial.remedy.replace(static_address_taken.LEAVE_OUT, _TAKE_OUT)) for denial in denials
     )
 
 

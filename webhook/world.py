@@ -235,11 +235,6 @@ class World:
         """A group of which nothing is known: all that a candidate meets that cannot join one."""
         return Situation(Group(asked.group), policy=self._policy)
 
-    def namesake(self, asked: Asked) -> ServiceView | None:
-        """Another incarnation of the candidate, by the cache."""
-        there = self._services.get(asked.candidate.name)
-        return there if there is not None and there.uid != asked.candidate.uid else None
-
     async def service(self, name: ServiceName) -> ServiceView | None:
         """One Service, live."""
         return await read_service(self._api, name)

@@ -9,10 +9,12 @@ Because: a peer that was admitted a moment ago, or is being deleted, holds its p
 from typing import Final
 
 from sharedvip.model import Denial, Group, Listener, Peer, ServicePort, ServiceView, Situation
-from sharedvip.parse import port_field
+from sharedvip.parse import PORTS_FIELD, port_field
 from sharedvip.wording import quoted, services
 
 ID: Final = "duplicate-port"
+MOST_LISTENERS: Final = 1024
+"""Of a group. Source: ``spec.claims`` of the ``SharedVIP``, ``maxItems``."""
 
 _REMEDY = "choose another port, or another protocol"
 
@@ -22,15 +24,33 @@ def check(candidate: ServiceView, situation: Situation) -> tuple[Denial, ...]:
 
     An entry that repeats an earlier one of the same Service is told so, and not again who else holds the listener.
     """
+    if len(candidate.ports) > MOST_LISTENERS and len(set(candidate.listeners)) > MOST_LISTENERS:
+        return (_denial_of_many(candidate, situation.group),)
+    held: dict[Listener, list[Peer]] = {}
+    for peer in situation.group.peers:
+        for listener in peer.listeners:
+            held.setdefault(listener, []).append(peer)
     first: dict[Listener, ServicePort] = {}
     denials: list[Denial] = []
     for port in candidate.ports:
         earlier = first.setdefault(port.listener, port)
         if earlier is not port:
             denials.append(_denial_of_repeated(port, earlier=earlier))
-        elif holders := [peer for peer in situation.group.peers if port.listener in peer.listeners]:
+        elif holders := held.get(port.listener):
             denials.append(_denial_of_held(port, holders=holders, group=situation.group))
     return tuple(denials)
+
+
+def _denial_of_many(candidate: ServiceView, group: Group) -> Denial:
+    """Alone it is too much for any group; each port of it need not be compared with others', which takes seconds."""
+    vip = f"shared VIP {quoted(group.name.key)}, which holds {MOST_LISTENERS:,}"
+    return Denial(
+        rule=ID,
+        field=PORTS_FIELD,
+        problem=f"{len(set(candidate.listeners)):,} ports are too many for {vip}",
+        remedy="use several Services, with several sharing keys",
+        subject=PORTS_FIELD,
+    )
 
 
 def _denial_of_repeated(port: ServicePort, *, earlier: ServicePort) -> Denial:

@@ -14,6 +14,8 @@ from sharedvip.parse import INTENDED_ADDRESS_FIELD, intended_address, static_add
 from sharedvip.wording import joined, services
 
 ID: Final = "static-address-taken"
+LEAVE_OUT: Final = "leave it out"
+"""What may be done about it, as it is said to who brings the address."""
 
 
 def check(candidate: ServiceView, situation: Situation) -> tuple[Denial, ...]:
@@ -72,5 +74,5 @@ def _holders(here: list[AddressHolder], *, is_abroad: bool) -> str:
 
 def _remedy(holders: list[AddressHolder], *, is_abroad: bool) -> str:
     if len(holders) == 1 and holders[0].key and not is_abroad:
-        return f"choose another address, leave it out, or use sharing key {joined(_keys(holders))}"
-    return "choose another address, or leave it out"
+        return f"choose another address, {LEAVE_OUT}, or use sharing key {joined(_keys(holders))}"
+    return f"choose another address, or {LEAVE_OUT}"

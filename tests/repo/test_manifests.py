@@ -10,6 +10,7 @@ from typer.main import get_group
 from certs.command import CertsSettings
 from cli.main import app
 from sharedvip.annotations import SHARED_VIP
+from sharedvip.rules.duplicate_port import MOST_LISTENERS
 from tests.repo.manifests import (
     DEPLOY,
     FILES,
@@ -28,6 +29,13 @@ from webhook.settings import WebhookSettings
 
 COMMANDS: Final = get_group(app).commands
 ROLES: Final = [path for path in FILES if "role" in path.stem and "binding" not in path.stem]
+
+
+def test_a_shared_vip_holds_as_many_listeners_as_a_refusal_says() -> None:
+    """Else a Service that passes the rule would be refused by the schema, in worse words."""
+    (definition,) = of_kind("CustomResourceDefinition")
+    claims = re.findall(r"'claims': .*?'maxItems': (\d+)", str(definition.content))
+    assert claims == [str(MOST_LISTENERS)]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

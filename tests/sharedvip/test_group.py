@@ -92,6 +92,16 @@ def test_the_group_lives_where_its_ledger_says() -> None:
     assert met().name == GROUP
 
 
+def test_where_a_group_goes_is_said_by_its_members() -> None:
+    """A hand took it out of the ledger: who has claims keeps it alive, and who came past admission says nothing."""
+    book = replace(ledger(claim("443", "a"), address="10.0.0.1"), has_finalizer=True)
+    member = service("a", "443", load_balancer_ip="10.0.0.1", intended_address="10.0.0.2")
+    stranger = service("b", "443", load_balancer_ip="10.0.0.1", intended_address="10.0.0.3")
+
+    assert met(member, stranger, book=book).intended_address == "10.0.0.2"
+    assert met(stranger, book=book).intended_address == ""
+
+
 @given(st.data(), st.lists(members(), max_size=4, unique_by=lambda s: s.name), st.none() | ledgers())
 def test_the_group_does_not_depend_on_the_order_of_services(
     data: st.DataObject, stored: list[ServiceView], book: Ledger | None

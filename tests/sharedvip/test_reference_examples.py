@@ -33,6 +33,7 @@ SCENES: list[tuple[ServiceView, Situation]] = [
     (service("web", "80"), situation(peer("sharedvip-avisvc-lb1", "80"))),
     (service("web", "80"), situation(peer("sharedvip-avisvc-lb1", "80", is_pending=True))),
     (service("web", "80", "443", "80"), situation()),
+    (service("web", *map(str, range(1, 1026))), situation()),
     (service(load_balancer_ip="foo"), situation()),
     (service(load_balancer_ip="10.0.0.1", address_annotation="10.0.0.2"), situation()),
     (service(load_balancer_ip="2001:db8::1", ip_families=("IPv4",)), situation()),

@@ -1,11 +1,16 @@
 """Races for a port or an address, on the real API server: one gets it, and who wants another is not in the way."""
 
+from dataclasses import replace
+
 import pytest
 
-from tests.builders import KEY
+from sharedvip.ledger import GRACE, Claim, Member
+from sharedvip.parse import shared_values
+from tests.builders import KEY, listener
 from tests.cluster.connection import Connection
-from tests.webhook.replicas import Scene, messages, some_address, tell
+from tests.webhook.replicas import Scene, messages, now, some_address, tell
 from webhook.answer import Verdict
+from webhook.world import Asked, Look, World
 
 pytestmark = pytest.mark.e2e
 
@@ -91,6 +96,39 @@ def test_of_an_update_and_a_create_that_want_one_port_exactly_one_gets_it(connec
 
         assert [answer.verdict for answer in answers].count(ALLOWED) == 1
         assert [listener for _, listener in await scene.claims()] == ["80/TCP", "443/TCP"]
+
+    tell(connection, story, replicas=2)
+
+
+def test_what_a_member_came_to_own_meanwhile_is_not_taken_back(connection: Connection) -> None:
+    """Nobody owned what was in the way, as far as could be seen; by the time of the force it is a member's own."""
+
+    async def story(scene: Scene) -> None:
+        here, there = some_address(), some_address()
+        web = await scene.settled("web", "80/TCP", loadBalancerIP=here)
+        gone = Member("api", "before")
+        shared = shared_values(web)
+        claim = Claim(listener("443/TCP"), *gone, claimed_at=now() - 2 * GRACE)
+        await scene.store.claim(scene.group(), gone, shared=shared, claims=(claim,))
+        look = World.look
+
+        async def late(self: World, asked: Asked) -> Look:
+            world.undo()
+            await scene.store.leave(scene.group(), gone)
+            moved = scene.change(web, "80/TCP", load_balancer_ip=there)
+            assert messages(await scene.validate(moved, by=1)) == ""
+            return await look(self, asked)
+
+        await scene.seen("web", by=1)
+        with pytest.MonkeyPatch.context() as world:
+            world.setattr(World, "look", late)
+            joining = replace(scene.new("api", "443/TCP", load_balancer_ip=here), patience_seconds=0.1)
+            said = messages(await scene.validate(joining))
+
+        assert "try again" in said
+        ledger = await scene.ledger()
+        assert ledger is not None
+        assert ledger.shared.static_address == there
 
     tell(connection, story, replicas=2)
 

@@ -14,6 +14,7 @@ from tests.cluster.connection import Connection
 from tests.webhook.replicas import Scene, messages, replica, some_address, tell
 from tests.webhook.samples import writes
 from webhook.answer import Verdict
+from webhook.world import Asked
 
 pytestmark = pytest.mark.e2e
 
@@ -86,6 +87,21 @@ def test_a_service_that_is_there_already_is_told_so(connection: Connection) -> N
         assert await scene.claims() == [("web", "80/TCP")]
 
     tell(connection, story, replicas=2)
+
+
+def test_so_is_who_would_make_an_ordinary_service_anew(connection: Connection) -> None:
+    """No cache knows that one, and a claim for it would be in the way of the ``kubectl replace`` that comes next."""
+
+    async def story(scene: Scene) -> None:
+        old = await scene.stored("web", "80/TCP", key=None, type="ClusterIP")
+
+        answer = await scene.validate(scene.new("web", "80/TCP"))
+
+        assert (answer.verdict, await scene.claims()) == (Verdict.ALREADY_EXISTS, [])
+        joined = replace(scene.change(old, "80/TCP").candidate, sharing_key=KEY)
+        assert messages(await scene.validate(Asked(joined, old))) == ""
+
+    tell(connection, story)
 
 
 def test_without_the_api_server_nobody_decides(connection: Connection) -> None:

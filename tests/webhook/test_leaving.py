@@ -28,8 +28,9 @@ def test_the_address_stays_with_those_who_stay(connection: Connection) -> None:
         await scene.settled("api", "443/TCP", loadBalancerIP=address)
 
         assert messages(await scene.validate(leaving(leaver))) == (
-            f"spec.loadBalancerIP: {address} is already held by shared VIP '{KEY}'; choose another address, leave it "
-            f"out, or use sharing key '{KEY}' [static-address-taken]"
+            f"spec.loadBalancerIP: {address} is already held by shared VIP '{KEY}'; choose another address, take it "
+            f"out (set it to null where your manifest does not name it), or use sharing key '{KEY}' "
+            "[static-address-taken]"
         )
         assert messages(await scene.validate(leaving(leaver, load_balancer_ip=""))) == ""
         assert messages(await scene.validate(leaving(leaver, load_balancer_ip=other))) == ""

@@ -156,6 +156,19 @@ def test_a_newcomer_inherits_the_address_that_the_group_is_served_on(connection:
     with_group(connection, story)
 
 
+def test_a_newcomer_joins_while_others_are_still_behind(connection: Connection) -> None:
+    """For days, perhaps: who carries the new address by now has arrived, and is not being changed."""
+
+    async def story(group: Group) -> None:
+        await group.goes("web", intended=group.new, loadBalancerIP=group.new)
+
+        joining = group.scene.new("dns", "53/UDP", load_balancer_ip=group.old)
+        assert messages(await group.scene.validate(joining)) == ""
+        assert await group.addresses() == (group.old, group.new)
+
+    with_group(connection, story)
+
+
 def test_a_newcomer_s_intention_is_claimed_whatever_a_late_cache_shows(connection: Connection) -> None:
     """It shows the intended address as the one that the group has; found by ``test_move_machine``."""
 

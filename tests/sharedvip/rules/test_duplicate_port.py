@@ -3,7 +3,7 @@
 import pytest
 
 from sharedvip.model import ServiceView, Situation
-from sharedvip.rules.duplicate_port import check
+from sharedvip.rules.duplicate_port import MOST_LISTENERS, check
 from tests.builders import lines, peer, service, situation
 
 LB1 = "sharedvip-avisvc-lb1"
@@ -48,6 +48,23 @@ HUNDRED_NAMES = "'p000', 'p001', 'p002', 'p003', 'p004', 'p005', 'p006', 'p007',
                 ),
             ],
             id="every port at fault is reported, in the order of the ports",
+        ),
+        pytest.param(
+            service("web", *(f"{number}/TCP" for number in range(1, MOST_LISTENERS + 1))),
+            situation(),
+            [],
+            id="as many ports as a group can have are allowed",
+        ),
+        pytest.param(
+            service("web", *(f"{number}/TCP" for number in range(1, MOST_LISTENERS + 2))),
+            situation(peer(LB1, "80/TCP")),
+            [
+                (
+                    "spec.ports: 1,025 ports are too many for shared VIP 'shared-vip-key-1', which holds 1,024; use "
+                    "several Services, with several sharing keys [duplicate-port]"
+                )
+            ],
+            id="one more is refused, and none of them compared",
         ),
         pytest.param(
             service("web", "80/TCP"),
