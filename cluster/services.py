@@ -28,11 +28,19 @@ OnServiceChange = Callable[[ServiceView | None, ServiceView | None], None]
 _DECODER = msgspec.json.Decoder(ServiceObject)
 
 
-async def read_service(api: KubernetesApi, name: ServiceName, *, timeout_seconds: float = 5.0) -> ServiceView | None:
+async def read_service(
+    api: KubernetesApi, name: ServiceName, *, is_exact: bool = True, timeout_seconds: float = 5.0
+) -> ServiceView | None:
     """One Service as it is now; None where there is none.
 
     Of a name that no Service can have, nobody is asked: ``web/x``, which a hand wrote into a ledger, is to the API
     server the subresource ``x`` of ``web``, and its 403 would hold up the group for as long as the claim is there.
+
+    Args:
+        api: The connection.
+        name: Whose.
+        is_exact: False: as the API server's own cache has it, milliseconds late; then etcd is not asked.
+        timeout_seconds: For the request.
 
     Raises:
         ClusterError: The API server could not be asked.
@@ -41,7 +49,8 @@ async def read_service(api: KubernetesApi, name: ServiceName, *, timeout_seconds
         return None
     path = f"/api/v1/namespaces/{quote(name.namespace, safe='')}/services/{quote(name.name, safe='')}"
     try:
-        found = _DECODER.decode(await api.request("GET", path, timeout_seconds=timeout_seconds))
+        query = {} if is_exact else {"resourceVersion": "0"}
+        found = _DECODER.decode(await api.request("GET", path, query=query, timeout_seconds=timeout_seconds))
     except NotFound:
         return None
     return replace(parse_service(found), resource_version=found.get("metadata", {}).get("resourceVersion", ""))

@@ -72,7 +72,7 @@ class Claiming:
             # No group to join, so no other Service and no ledger has a say: also while the API server is away.
             found = new_denials(asked.candidate, old=asked.old, situation=self._world.alone(asked))
             return denied(found) if found else Answer()
-        if asked.old is None and await self._world.service(asked.candidate.name):
+        if asked.old is None and await self._world.exists(asked.candidate.name):
             # The API server looks only when we have answered: a claim would wait for a Service that cannot come, and
             # be in the way of the update that is asked for next. No cache knows all names.
             return already_exists(asked.candidate.name)

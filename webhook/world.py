@@ -235,6 +235,11 @@ class World:
         """A group of which nothing is known: all that a candidate meets that cannot join one."""
         return Situation(Group(asked.group), policy=self._policy)
 
+    async def exists(self, name: ServiceName) -> bool:
+        """Whether a Service is there, live; nearly always none is, and then etcd is not asked."""
+        is_likely = await read_service(self._api, name, is_exact=False) is not None
+        return is_likely and await self.service(name) is not None
+
     async def service(self, name: ServiceName) -> ServiceView | None:
         """One Service, live."""
         return await read_service(self._api, name)

@@ -8,10 +8,11 @@ import pytest
 from cluster.api import KubernetesApi
 from cluster.errors import ClusterError
 from cluster.ip_addresses import AddressLocks
+from cluster.services import read_service
 from sharedvip.model import GroupName
 from tests.builders import KEY
 from tests.cluster.connection import Connection
-from tests.webhook.replicas import Scene, messages, replica, some_address, tell
+from tests.webhook.replicas import DEADLINE_SECONDS, Scene, messages, replica, some_address, tell
 from tests.webhook.samples import writes
 from webhook.answer import Verdict
 from webhook.world import Asked
@@ -94,6 +95,9 @@ def test_so_is_who_would_make_an_ordinary_service_anew(connection: Connection) -
 
     async def story(scene: Scene) -> None:
         old = await scene.stored("web", "80/TCP", key=None, type="ClusterIP")
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while await read_service(scene.api, old.name, is_exact=False) is None:
+                pass
 
         answer = await scene.validate(scene.new("web", "80/TCP"))
 
