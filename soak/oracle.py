@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
-from sharedvip.annotations import SHARED_VIP
+from sharedvip.annotations import LOAD_BALANCER_IP, SHARED_VIP
 
 OK: Final = 200
 BAD: Final = 400
@@ -160,12 +160,22 @@ def _decided(request: Object, reading: _Reading, *, path: str, namespaces: Colle
 def _verdict(request: Object, *, path: str) -> bool | None:
     """What follows from the Service alone."""
     new = request["object"]
-    metadata = _fields(_fields(new).get("metadata"))
-    is_member = SHARED_VIP in _fields(metadata.get("annotations"))
-    if path == "/mutate" or not is_member or metadata.get("deletionTimestamp"):
+    if path == "/mutate" or _fields(_fields(new).get("metadata")).get("deletionTimestamp"):
         return True
+    if SHARED_VIP not in _notes(new):
+        has_left = request["operation"] == "UPDATE" and SHARED_VIP in _notes(request["oldObject"])
+        # With an address: may it take that along?
+        return None if has_left and _has_address(new) else True
     has_other_type = _fields(_fields(new).get("spec")).get("type") != "LoadBalancer"
     return False if has_other_type and request["operation"] == "CREATE" else None
+
+
+def _notes(service: Any) -> Object:  # noqa: ANN401 - JSON is of any shape
+    return _fields(_fields(_fields(service).get("metadata")).get("annotations"))
+
+
+def _has_address(service: Any) -> bool:  # noqa: ANN401 - likewise
+    return bool(_fields(_fields(service).get("spec")).get("loadBalancerIP") or _notes(service).get(LOAD_BALANCER_IP))
 
 
 def _excuses(request: Object, *, path: str, namespaces: Collection[str]) -> set[int]:

@@ -22,6 +22,16 @@ def created(*path: str | int, value: object = None, **request: object) -> bytes:
     return json.dumps(whole).encode()
 
 
+def left(**spec: object) -> bytes:
+    """The review of an update that takes the annotation away."""
+    whole: dict[str, Any] = json.loads(created(operation="UPDATE"))
+    whole["request"]["oldObject"] = json.loads(created())["request"]["object"]
+    whole["request"]["object"]["metadata"]["annotations"] = {}
+    whole["request"]["object"]["spec"].pop("loadBalancerIP", None)
+    whole["request"]["object"]["spec"] |= spec
+    return json.dumps(whole).encode()
+
+
 def _set(whole: dict[str, Any], path: Path, value: object) -> None:
     look_up(whole, path[:-1])[path[-1]] = value
 
@@ -36,6 +46,8 @@ METADATA = ("request", "object", "metadata")
         pytest.param(created(), {200}, None, id="a member: the world decides"),
         pytest.param(created(*SPEC, "type", value="ClusterIP"), {200}, False, id="the annotation on another type"),
         pytest.param(created(*METADATA, "annotations", value={}), {200}, True, id="no annotation"),
+        pytest.param(left(), {200}, True, id="the annotation goes"),
+        pytest.param(left(loadBalancerIP="10.0.0.1"), {200}, None, id="with an address: the world decides"),
         pytest.param(created(*METADATA, "deletionTimestamp", value="now"), {200}, True, id="it is being deleted"),
         pytest.param(created(operation="DELETE"), {200}, True, id="an operation that is waved through"),
         pytest.param(created(kind={"kind": "Pod", "version": "v1"}), {200}, True, id="another kind"),
