@@ -59,7 +59,7 @@ class ApiError(ClusterError):
     @property
     def is_final(self) -> bool:
         """Whether the same, asked again, would be answered so again: no right, no room by a quota, no such kind."""
-        return self.status < _FIRST_SERVER_ERROR and self.status != _TOO_MANY_REQUESTS
+        return self.status < _FIRST_SERVER_ERROR and self.status not in _PASSING
 
 
 class Forbidden(ApiError):  # noqa: N818 - Kubernetes' own word for it
@@ -91,7 +91,7 @@ class TooManyRequests(ApiError):  # noqa: N818 - Kubernetes' own word for it
 
 
 _FIRST_SERVER_ERROR = 500
-_TOO_MANY_REQUESTS = 429
+_PASSING = frozenset({409, 429})
 _BY_STATUS: dict[int, type[ApiError]] = {
     403: Forbidden,
     404: NotFound,

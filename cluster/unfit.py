@@ -42,8 +42,9 @@ def unfit(service: ServiceView, error: Invalid) -> tuple[Denial, ...]:
 
 def recorded_otherwise(service: ServiceView, conflicts: Iterable[FieldConflict]) -> tuple[Denial, ...]:
     """At least one: members are recorded with another value, whatever they are stored with by now."""
-    found = dict.fromkeys((conflict.field.removeprefix("."), conflict.manager) for conflict in conflicts)
-    return tuple(_otherwise(service, field, manager) for field, manager in found or {("", ""): None})
+    found = [_otherwise(service, conflict.field.removeprefix("."), conflict.manager) for conflict in conflicts]
+    # Each once: of one claim several fields are in conflict.
+    return tuple(dict.fromkeys(found or [_otherwise(service, "", "")]))
 
 
 def _otherwise(service: ServiceView, field: str, manager: str) -> Denial:

@@ -22,7 +22,7 @@ from reconciler.settled import LOOK_AGAIN_SECONDS, Settled, messages, refusals
 from sharedvip.ledger import GRACE, Claim, Ledger, Member, Release, group_of, grow, member_of
 from sharedvip.model import Denial, Group, GroupName, ServiceName, ServiceView, SharedValues, Situation
 from sharedvip.moving import claimed_values, with_heading
-from sharedvip.parse import SHARING_KEY_FIELD, shared_values
+from sharedvip.parse import SHARING_KEY_FIELD, shared_values, static_address
 from sharedvip.rules import static_address_taken
 from sharedvip.wording import quoted
 
@@ -223,5 +223,5 @@ def _taken_from(newcomer: ServiceView, group: GroupName, held: Held) -> tuple[De
     if held.address == shared_values(newcomer).intended_address:
         return static_address_taken.check(newcomer, Situation(Group(group), intended_holders=holders))
     # Who brings none would have shared the group's.
-    asking = replace(newcomer, load_balancer_ip=newcomer.load_balancer_ip or held.address)
+    asking = newcomer if static_address(newcomer) else replace(newcomer, load_balancer_ip=held.address)
     return static_address_taken.check(asking, Situation(Group(group), holders))

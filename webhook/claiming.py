@@ -72,10 +72,6 @@ class Claiming:
             # No group to join, so no other Service and no ledger has a say: also while the API server is away.
             found = new_denials(asked.candidate, old=asked.old, situation=self._world.alone(asked))
             return denied(found) if found else Answer()
-        if asked.old is None and await self._world.exists(asked.candidate.name):
-            # The API server looks only when we have answered: a claim would wait for a Service that cannot come, and
-            # be in the way of the update that is asked for next. No cache knows all names.
-            return already_exists(asked.candidate.name)
         patience = Patience(asked.patience_seconds)
         view = self._world.cached(asked)
         while True:
@@ -120,12 +116,19 @@ class Claiming:
         if any(one and not (view.has_accepted(asked) and _had(asked, one)) for one in asked_addresses(asked)):
             self._world.held.require_recent()
         try:
-            return await self._lock(asked, view, await self._claim(asked, view))
+            return await self._claim_and_lock(asked, view)
         except Invalid as error:
             return denied(unfit(asked.candidate, error))
         except (ClaimRefused, StaleLedger) as error:
             metrics.CLAIM_CONFLICTS.labels(type(error).__name__).inc()
             return error
+
+    async def _claim_and_lock(self, asked: Asked, view: View) -> Answer | ClaimRefused:
+        if asked.old is None and not view.is_live and await self._world.exists(asked.candidate.name):
+            # The API server looks only when we have answered: a claim would wait for a Service that cannot come, and
+            # be in the way of the update that is asked for next. No cache of ours knows all names.
+            return already_exists(asked.candidate.name)
+        return await self._lock(asked, view, await self._claim(asked, view))
 
     async def _claim(self, asked: Asked, view: View) -> "_Claimed":
         """One server-side apply; an update says which ledger it has read, for another update may be on its way."""

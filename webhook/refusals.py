@@ -48,9 +48,13 @@ def to_take_out(denials: Iterable[Denial], asked: Asked) -> tuple[Denial, ...]:
     """The same for an update that keeps its address: perhaps it was inherited, and the manifest never named it."""
     if asked.old is None or static_address(asked.old) != static_address(asked.candidate):
         return tuple(denials)
-    return tuple(
-        replace(denial, remedy=denial.remedy.replace(static_address_taken.LEAVE_OUT, _TAKE_OUT)) for denial in denials
-    )
+    return tuple(map(_to_take_out, denials))
+
+
+def _to_take_out(denial: Denial) -> Denial:
+    if denial.rule != static_address_taken.ID:
+        return denial
+    return replace(denial, remedy=denial.remedy.replace(static_address_taken.LEAVE_OUT, _TAKE_OUT))
 
 
 def _is_to_inherit(denial: Denial) -> bool:

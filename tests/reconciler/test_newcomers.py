@@ -12,7 +12,7 @@ from cluster.ip_addresses import IsNeeded, Unlocked
 from reconciler.mover import CLAIM_AGAIN_SECONDS
 from reconciler.ports import ClaimLostError
 from reconciler.settled import LOOK_AGAIN_SECONDS
-from sharedvip.annotations import INTENDED_ADDRESS, SHARED_VIP
+from sharedvip.annotations import INTENDED_ADDRESS, LOAD_BALANCER_IP, SHARED_VIP
 from sharedvip.ledger import GRACE, Claim, Ledger, Member
 from sharedvip.model import AddressHolder, GroupName, SharedValues
 from tests.builders import GROUP, KEY, service
@@ -201,6 +201,16 @@ def test_a_lock_that_may_not_be_made_lets_nobody_in() -> None:
         "more": True,
     }
     assert janitor.claimed() == []
+
+
+def test_the_field_that_names_the_address_is_told() -> None:
+    """It may be an annotation."""
+    kubernetes = FakeKubernetes(addresses={HERE: GroupName("other", "key")})
+    kubernetes.apply(replace(WEB, address_annotation=HERE))
+
+    (said,) = Janitor(kubernetes).settle().refused.values()
+
+    assert said.startswith(f"metadata.annotations[{LOAD_BALANCER_IP}]: {HERE} is already held in another namespace")
 
 
 def test_the_address_that_is_anothers_is_the_one_that_is_named() -> None:
