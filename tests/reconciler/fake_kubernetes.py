@@ -52,6 +52,8 @@ class FakeKubernetes:
     writes: list[str] = field(default_factory=list[str])
     unwritable: set[ServiceName] = field(default_factory=set[ServiceName])
     """Services whose status cannot be written."""
+    no_to: dict[str, ClusterError] = field(default_factory=dict[str, ClusterError])
+    """What is answered to ``claim web``, ``lock 10.0.0.1`` and ``unlock 10.0.0.1``."""
     untellable: set[ServiceName] = field(default_factory=set[ServiceName])
     """Services on which no Event can be published."""
     intending: dict[GroupName, set[Member]] = field(default_factory=dict[GroupName, set[Member]])
@@ -153,6 +155,7 @@ class FakeKubernetes:
         force: bool = False,
     ) -> Ledger:
         """As ``Kubernetes``."""
+        self._refuse(f"claim {member.service}")
         self.writes.append(f"{'force' if force else 'claim'} {member.service}")
         self._check(group, resource_version)
         return self._claim(group, member, shared=shared, claims=claims, force=force)
@@ -203,6 +206,7 @@ class FakeKubernetes:
 
     async def take_address(self, address: str, group: GroupName, *, minds_leaver: bool = False) -> AddressHolder | None:
         """As ``Kubernetes``."""
+        self._refuse(f"lock {address}")
         if address in self.left:
             if holder := self._left_to(address):
                 return holder
@@ -217,6 +221,7 @@ class FakeKubernetes:
 
     async def release_address(self, address: str, group: GroupName, *, is_needed: IsNeeded) -> Unlocked:
         """As ``Kubernetes``."""
+        self._refuse(f"unlock {address}")
         if self.addresses.get(address) != group:
             return "not held"
         if address not in self.left:
@@ -268,6 +273,10 @@ class FakeKubernetes:
             return False
         self.events.append((service.name.name, kind, verdict.reason))
         return True
+
+    def _refuse(self, asked: str) -> None:
+        if asked in self.no_to:
+            raise self.no_to[asked]
 
     def _check(self, group: GroupName, resource_version: str) -> None:
         ledger = self.ledgers.get(group)

@@ -183,6 +183,21 @@ def test_one_status_that_cannot_be_written_keeps_no_other_from_being_told(tell: 
     tell(story)
 
 
+def test_nor_an_address_from_being_let_go(tell: Callable[[Story], None]) -> None:
+    """A status that the API server will never take is no reason to keep what others may want."""
+
+    async def story(reconciler: Stack, kubernetes: FakeKubernetes) -> None:
+        kubernetes.unwritable.add(service("a").name)
+        kubernetes.apply(service("a", "1/TCP"))
+        kubernetes.addresses["10.9.9.9"] = GROUP
+        await reconciler.keeper.refresh()
+        with pytest.raises(ClusterError, match="cannot be written"):
+            await reconciler.look()
+        assert kubernetes.addresses == {}
+
+    tell(story)
+
+
 def test_a_group_that_writes_down_its_own_address_is_not_touched(tell: Callable[[Story], None], avi: Avi) -> None:
     """All members set the address they have."""
 

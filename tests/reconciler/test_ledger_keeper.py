@@ -1,7 +1,6 @@
 """The janitor: what it releases and when, whom it lets in, and that nobody who is in is ever disturbed."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -10,11 +9,9 @@ import pytest
 
 from cluster.errors import ClusterError
 from reconciler.ledger_keeper import LedgerKeeper
-from reconciler.mover import CLAIM_AGAIN_SECONDS
-from reconciler.ports import ClaimLostError
 from reconciler.settled import LOOK_AGAIN_SECONDS, Settled
-from sharedvip.ledger import GRACE, Claim, Ledger, Member, member_of
-from sharedvip.model import GroupName, Policy, ServiceName, ServiceView, SharedValues
+from sharedvip.ledger import GRACE, Ledger, member_of
+from sharedvip.model import GroupName, Policy, ServiceName, ServiceView
 from tests.builders import GROUP, listener, service
 from tests.reconciler.controller import START
 from tests.reconciler.fake_kubernetes import FakeKubernetes
@@ -187,37 +184,6 @@ def test_a_member_whose_update_slipped_past_keeps_what_it_had() -> None:
     assert janitor.claimed() == ["web 80/TCP", "api 443/TCP"]
 
 
-def test_who_is_outrun_waits_and_holds_up_nobody() -> None:
-    """Somebody claims between our look and our write: the pass goes on, and comes back soon."""
-    janitor = Janitor(_Outrun())
-    janitor.kubernetes.admit(API, at=START)
-    janitor.kubernetes.apply(WEB, service("more", "8443/TCP"))
-
-    settled = janitor.settle()
-    assert settled.refused == {}
-    assert settled.wake_seconds == CLAIM_AGAIN_SECONDS
-    assert janitor.claimed() == ["api 443/TCP"]
-    assert janitor.kubernetes.writes == ["claim more", "leave more"]
-
-
-class _Outrun(FakeKubernetes):
-    async def claim(
-        self,
-        group: GroupName,
-        member: Member,
-        *,
-        shared: SharedValues,
-        claims: Sequence[Claim],
-        resource_version: str = "",
-        force: bool = False,
-    ) -> Ledger:
-        if member.service == WEB.name.name:
-            raise ClaimLostError("80/TCP is held by another manager")
-        return await super().claim(
-            group, member, shared=shared, claims=claims, resource_version=resource_version, force=force
-        )
-
-
 def test_a_newcomer_locks_its_address() -> None:
     """In the whole cluster."""
     janitor = Janitor(FakeKubernetes())
@@ -282,35 +248,15 @@ def test_a_lock_that_a_hand_deleted_is_made_again() -> None:
 
 def test_a_write_that_fails_makes_the_cache_count_again() -> None:
     """What we believed to have written may be gone: the next visit begins with what is observed."""
-    broken = _Broken()
+    broken = FakeKubernetes(no_to={"claim web": ClusterError("no answer")})
     janitor = Janitor(broken)
     janitor.kubernetes.apply(WEB)
     with pytest.raises(ClusterError):
         janitor.settle()
 
-    broken.is_broken = False
+    broken.no_to.clear()
     assert janitor.settle().refused == {}
     assert janitor.claimed() == ["web 80/TCP"]
-
-
-class _Broken(FakeKubernetes):
-    is_broken = True
-
-    async def claim(
-        self,
-        group: GroupName,
-        member: Member,
-        *,
-        shared: SharedValues,
-        claims: Sequence[Claim],
-        resource_version: str = "",
-        force: bool = False,
-    ) -> Ledger:
-        if self.is_broken:
-            raise ClusterError("no answer")
-        return await super().claim(
-            group, member, shared=shared, claims=claims, resource_version=resource_version, force=force
-        )
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,18 @@
 """Services that came past admission and cannot be let in: each is told why, nobody is disturbed, nothing spins."""
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from cluster.errors import Cause, ClusterError, Forbidden, Invalid, Unreachable
-from cluster.ip_addresses import IsNeeded, Unlocked
 from reconciler.mover import CLAIM_AGAIN_SECONDS
 from reconciler.ports import ClaimLostError
 from reconciler.settled import LOOK_AGAIN_SECONDS
 from sharedvip.annotations import INTENDED_ADDRESS, LOAD_BALANCER_IP, SHARED_VIP
-from sharedvip.ledger import GRACE, Claim, Ledger, Member
-from sharedvip.model import AddressHolder, GroupName, SharedValues
+from sharedvip.ledger import GRACE
+from sharedvip.model import GroupName
 from tests.builders import GROUP, KEY, service
 from tests.reconciler.controller import START
 from tests.reconciler.fake_kubernetes import FakeKubernetes
@@ -31,42 +29,9 @@ FULL = Invalid(
 QUOTA = Forbidden(403, "Forbidden", message="exceeded quota: few")
 
 
-@dataclass
-class Refusing(FakeKubernetes):
-    """Says no to claims and locks."""
-
-    no_to: dict[str, ClusterError] = field(default_factory=dict[str, ClusterError])
-    """By the Service that is to be claimed for, or the address that is to be locked."""
-
-    async def claim(
-        self,
-        group: GroupName,
-        member: Member,
-        *,
-        shared: SharedValues,
-        claims: Sequence[Claim],
-        resource_version: str = "",
-        force: bool = False,
-    ) -> Ledger:
-        """As the API server."""
-        self._refuse(member.service)
-        return await super().claim(
-            group, member, shared=shared, claims=claims, resource_version=resource_version, force=force
-        )
-
-    async def take_address(self, address: str, group: GroupName, *, minds_leaver: bool = False) -> AddressHolder | None:
-        """Likewise."""
-        self._refuse(address)
-        return await super().take_address(address, group, minds_leaver=minds_leaver)
-
-    def _refuse(self, subject: str) -> None:
-        if subject in self.no_to:
-            raise self.no_to[subject]
-
-
-def refusing(**errors: ClusterError) -> Janitor:
-    """``api`` is a member; ``more`` and ``web`` come past admission."""
-    kubernetes = Refusing(no_to=errors)
+def refusing(error: ClusterError) -> Janitor:
+    """``api`` is a member; ``more`` and ``web`` come past admission, and the second cannot be claimed for."""
+    kubernetes = FakeKubernetes(no_to={"claim web": error})
     kubernetes.admit(API, at=START)
     kubernetes.apply(WEB, MORE)
     return Janitor(kubernetes)
@@ -91,7 +56,7 @@ def refusing(**errors: ClusterError) -> Janitor:
 )
 def test_who_cannot_be_recorded_is_told_and_the_others_wait_for_it(error: ClusterError, said: str) -> None:
     """All together or not at all, as with any other reason; the group's own pass goes on."""
-    janitor = refusing(web=error)
+    janitor = refusing(error)
 
     settled = janitor.settle()
 
@@ -104,7 +69,7 @@ def test_who_cannot_be_recorded_is_told_and_the_others_wait_for_it(error: Cluste
 
 def test_a_refusal_stands_until_it_is_time_to_look_again() -> None:
     """What is written brings the next pass: without an end to that, twenty a second for ever."""
-    janitor = refusing(web=FULL)
+    janitor = refusing(FULL)
     first = janitor.settle()
     tries = len(janitor.kubernetes.writes)
 
@@ -120,7 +85,7 @@ def test_a_refusal_stands_until_it_is_time_to_look_again() -> None:
 
 def test_a_refusal_ends_with_its_reason() -> None:
     """Another set of newcomers, or another ledger, is another question."""
-    janitor = refusing(web=FULL)
+    janitor = refusing(FULL)
     janitor.settle()
     janitor.kubernetes.delete(WEB.name)
 
@@ -130,7 +95,7 @@ def test_a_refusal_ends_with_its_reason() -> None:
 
 def test_a_group_of_one_that_cannot_be_recorded_is_none() -> None:
     """The ledger that was made for it is empty, and goes as any empty one; nor is it made again at once."""
-    janitor = Janitor(Refusing(no_to={"web": FULL}))
+    janitor = Janitor(FakeKubernetes(no_to={"claim web": FULL}))
     janitor.kubernetes.apply(WEB)
 
     settled = janitor.settle()
@@ -177,10 +142,10 @@ def test_whoever_had_something_before_gets_it_back_last() -> None:
     assert [claim.service for claim in kubernetes.ledgers[GROUP].claims] == ["api"]
 
 
-@pytest.mark.parametrize("subject", ["web", HERE])
+@pytest.mark.parametrize("subject", ["claim web", f"lock {HERE}"])
 def test_whom_nobody_could_ask_for_holds_nothing(subject: str) -> None:
     """Neither a claim without its lock, nor half of the newcomers."""
-    janitor = Janitor(Refusing(no_to={subject: Unreachable("it sleeps")}))
+    janitor = Janitor(FakeKubernetes(no_to={subject: Unreachable("it sleeps")}))
     janitor.kubernetes.apply(replace(WEB, load_balancer_ip=HERE), replace(MORE, load_balancer_ip=HERE))
 
     with pytest.raises(Unreachable):
@@ -191,7 +156,7 @@ def test_whom_nobody_could_ask_for_holds_nothing(subject: str) -> None:
 
 def test_a_lock_that_may_not_be_made_lets_nobody_in() -> None:
     """All of them share that address."""
-    janitor = Janitor(Refusing(no_to={HERE: Forbidden(403, "Forbidden", message="no addresses here")}))
+    janitor = Janitor(FakeKubernetes(no_to={f"lock {HERE}": Forbidden(403, "Forbidden", message="no addresses here")}))
     janitor.kubernetes.apply(replace(WEB, load_balancer_ip=HERE), replace(MORE, load_balancer_ip=HERE))
 
     settled = janitor.settle()
@@ -232,7 +197,7 @@ def test_the_address_that_is_anothers_is_the_one_that_is_named() -> None:
 
 def test_an_address_that_may_not_be_locked_leaves_none_of_the_others_unlocked() -> None:
     """A hand deleted all three locks, and somebody's policy is against one of them."""
-    kubernetes = Refusing(no_to={HERE: Forbidden(403, "Forbidden", message="not that one")})
+    kubernetes = FakeKubernetes(no_to={f"lock {HERE}": Forbidden(403, "Forbidden", message="not that one")})
     groups = [GroupName("shop", name) for name in ("a", "b")]
     for group, address in zip(groups, (HERE, THERE), strict=True):
         kubernetes.admit(service(group.key, key=group.key, namespace="shop", load_balancer_ip=address), at=START)
@@ -245,7 +210,7 @@ def test_an_address_that_may_not_be_locked_leaves_none_of_the_others_unlocked() 
 @pytest.mark.parametrize("error", [FULL, Unreachable("it sleeps")])
 def test_a_lock_that_may_not_go_keeps_no_group(error: ClusterError) -> None:
     """A hand has taken our label off it, and our own policy is against that we touch it."""
-    kubernetes = Clinging(error=error)
+    kubernetes = FakeKubernetes(no_to={f"unlock {HERE}": error})
     kubernetes.admit(replace(WEB, load_balancer_ip=HERE), at=START)
     kubernetes.addresses[HERE] = GROUP
     keeper = Janitor(kubernetes).keeper
@@ -261,21 +226,9 @@ def test_a_lock_that_may_not_go_keeps_no_group(error: ClusterError) -> None:
         assert asyncio.run(release) is not None, "it comes again"
 
 
-@dataclass
-class Clinging(FakeKubernetes):
-    """Lets no lock go."""
-
-    error: ClusterError = FULL
-
-    async def release_address(self, address: str, group: GroupName, *, is_needed: IsNeeded) -> Unlocked:
-        """Likewise."""
-        del address, group, is_needed
-        raise self.error
-
-
 def test_who_is_outrun_tries_again_soon_and_not_at_once() -> None:
     """Somebody claims between our look and our write."""
-    janitor = refusing(web=ClaimLostError("80/TCP is held by another manager"))
+    janitor = refusing(ClaimLostError("80/TCP is held by another manager"))
 
     assert (janitor.settle().refused, janitor.settle().wake_seconds) == ({}, CLAIM_AGAIN_SECONDS)
     assert janitor.claimed() == ["api 443/TCP"]

@@ -204,13 +204,17 @@ def test_a_blocked_namespace_is_left_alone(avi: Avi) -> None:
 
 
 def test_every_member_has_a_name_and_the_status_shows_one_that_has_a_record(named_avi: Avi) -> None:
-    """AKO's status shows a name without a record where one is annotated (``ako.md`` section 7, q)."""
-    own = detailed(service("own", "81/TCP"), hostname="shop.avi.internal, shop.example.com")
+    """AKO's status shows a name without a record where one is annotated (``ako.md`` section 7, q).
+
+    An underscore has its record too, and no status may hold it: written there, nothing else would be told either.
+    """
+    own = detailed(service("own", "81/TCP"), hostname="shop_1.avi.internal, shop.avi.internal, shop.example.com")
 
     async def story(scene: Scene) -> None:
         assert await scene.look() == ["POST macro"]
         assert [record["fqdn"] for record in scene.body("vsvip")["dns_info"]] == [
             "shop.avi.internal",
+            "shop_1.avi.internal",
             "web.default.avi.internal",
         ]
         verdicts = scene.kubernetes.verdicts

@@ -13,10 +13,22 @@ from reconciler.status import StatusKeeper
 from sharedvip.model import GroupName, Policy
 from simulator.faults import Fault
 from tests.builders import GROUP, service
-from tests.reconciler.controller import START, Avi, stack
+from tests.reconciler.controller import START, Avi, Stack, stack
 from tests.reconciler.fake_kubernetes import FakeKubernetes
 
 OTHER = GroupName("other", "key")
+
+
+def _resync(kubernetes: FakeKubernetes, reconciler: Stack) -> Resync:
+    return Resync(
+        kubernetes,
+        keeper=reconciler.keeper,
+        avi=reconciler.side,
+        statuses=reconciler.statuses,
+        uids=set,
+        metrics=_metrics(),
+        seconds=300.0,
+    )
 
 
 def _metrics() -> ReconcilerMetrics:
@@ -35,15 +47,7 @@ def test_groups_of_the_cluster_of_avi_and_of_the_locks_are_all_named(avi: Avi, c
         newcomer = service("new", key="new")
         now.apply(newcomer)
         async with stack(avi, now, cluster=cluster_name, is_read=False) as reconciler:
-            resync = Resync(
-                now,
-                keeper=reconciler.keeper,
-                avi=reconciler.side,
-                statuses=reconciler.statuses,
-                uids=set,
-                metrics=_metrics(),
-                seconds=300.0,
-            )
+            resync = _resync(now, reconciler)
             assert set(await resync.read()) == {GROUP, OTHER, newcomer.group}
             assert resync.pause_seconds == 300.0
             for group in (GROUP, OTHER):
@@ -61,15 +65,7 @@ def test_a_controller_that_is_away_is_asked_again_soon_and_ever_later(avi: Avi, 
         kubernetes = FakeKubernetes()
         kubernetes.apply(service("web"))
         async with stack(avi, kubernetes, cluster=cluster_name, is_read=False) as reconciler:
-            resync = Resync(
-                kubernetes,
-                keeper=reconciler.keeper,
-                avi=reconciler.side,
-                statuses=reconciler.statuses,
-                uids=set,
-                metrics=_metrics(),
-                seconds=300.0,
-            )
+            resync = _resync(kubernetes, reconciler)
             avi.running.faults.set(Fault(action="status", path="/api/", times=0))
             pauses: list[float] = []
             for _ in range(7):
@@ -111,15 +107,7 @@ def test_the_controller_is_read_whatever_the_api_server_says(avi: Avi, cluster_n
     async def story() -> None:
         kubernetes = _Away()
         async with stack(avi, kubernetes, cluster=cluster_name, is_read=False) as reconciler:
-            resync = Resync(
-                kubernetes,
-                keeper=reconciler.keeper,
-                avi=reconciler.side,
-                statuses=reconciler.statuses,
-                uids=set,
-                metrics=_metrics(),
-                seconds=300.0,
-            )
+            resync = _resync(kubernetes, reconciler)
             await resync.read()
             assert (resync.pause_seconds, reconciler.side.unknown) == (2.0, None)
 
