@@ -91,7 +91,8 @@ def render(address: str, group: GroupName) -> bytes:
     )
 
 
-def _is_ours(found: IPAddress) -> bool:
+def is_ours(found: IPAddress) -> bool:
+    """Whether it is a group's, now or before."""
     return (found.spec.parent.group, found.spec.parent.resource) == (OURS, "sharedvips")
 
 
@@ -117,7 +118,7 @@ def heir_of(group: GroupName) -> str:
 
 def is_of(found: IPAddress, group: GroupName) -> bool:
     """By its heir, or by its parent, which cannot be changed, unlike labels and annotations."""
-    return _is_ours(found) and _shared_vip(found) == (group.namespace, object_name(group.key))
+    return is_ours(found) and _shared_vip(found) == (group.namespace, object_name(group.key))
 
 
 def namespace_of(found: IPAddress) -> str:
@@ -133,7 +134,7 @@ def _shared_vip(found: IPAddress) -> tuple[str, str]:
 
 def _heir(found: IPAddress) -> GroupName | None:
     namespace, _, key = (found.metadata.annotations or {}).get(HEIR_ANNOTATION, "").partition("/")
-    return GroupName(namespace, key) if namespace and key and _is_ours(found) else None
+    return GroupName(namespace, key) if namespace and key and is_ours(found) else None
 
 
 def _key(found: IPAddress) -> str:
@@ -148,7 +149,7 @@ def _key(found: IPAddress) -> str:
 def holder_by(found: IPAddress) -> AddressHolder:
     """Whose it is: a group's, a Service's (a cluster IP), or somebody's in its namespace."""
     parent = found.spec.parent
-    if _is_ours(found):
+    if is_ours(found):
         return AddressHolder(namespace_of(found), key=_key(found) or parent.name)
     if (parent.group, parent.resource) == ("", "services"):
         return AddressHolder(parent.namespace, service=parent.name)
@@ -157,7 +158,7 @@ def holder_by(found: IPAddress) -> AddressHolder:
 
 def held_by(found: IPAddress) -> HeldAddress | None:
     """None: it is not ours, or nobody can tell whose."""
-    if not _is_ours(found):
+    if not is_ours(found):
         return None
     if key := _key(found):
         group = GroupName(namespace_of(found), key)

@@ -28,6 +28,7 @@ from cluster.ip_address_documents import (
     holder_by,
     is_leaving,
     is_of,
+    is_ours,
     leavers_on,
     left_since,
     namespace_of,
@@ -47,7 +48,7 @@ from cluster.services import read_service
 from sharedvip.holders import asks_for_its_group, holds_by_itself
 from sharedvip.leaving import KEPT
 from sharedvip.ledger import Member, member_of
-from sharedvip.model import AddressHolder, GroupName
+from sharedvip.model import AddressHolder, GroupName, ServiceName
 
 _PAGE_SIZE: Final = 500
 _LOOK_AGAIN_SECONDS: Final = 0.05
@@ -124,7 +125,8 @@ class AddressLocks:
             if found is not None and not is_of(found, group):
                 return holder_by(found)
             if found is not None and not is_leaving(found):
-                if minds_leaver and (leavers := leavers_on(found)):
+                leavers = tuple(one for one in leavers_on(found) if one.group is None)
+                if minds_leaver and leavers:
                     raise BeingLeftError(leavers)
                 return None
             if is_to_write:
@@ -184,16 +186,19 @@ class AddressLocks:
     async def _left_to(
         self, found: IPAddress, group: GroupName, *, but: Member | None = None, timeout_seconds: float
     ) -> AddressHolder | None:
-        """Who is noted on a lock and has the address, live, by itself or through another group than one."""
-        address, namespace = found.metadata.name, namespace_of(found)
-        for name in services_of(leavers_on(found), namespace):
+        """Who is noted on a lock and has the address, live, by itself or through another group than one, or may yet."""
+        # The time of before the look: what is over by then was over when the Service was read.
+        address, leavers, now = found.metadata.name, leavers_on(found), self._now()
+        for name in services_of(leavers, namespace_of(found)):
             stored = await read_service(self._api, name, timeout_seconds=timeout_seconds)
-            if stored is None or (namespace == group.namespace and member_of(stored) == but):
+            if stored is None or (name.namespace == group.namespace and member_of(stored) == but):
                 continue
             if holds_by_itself(stored, address):
-                return AddressHolder(namespace, service=name.name)
+                return AddressHolder(name.namespace, service=name.name)
             if stored.group not in {None, group} and asks_for_its_group(stored, address):
-                return AddressHolder(namespace, key=stored.sharing_key or "")
+                return AddressHolder(name.namespace, key=stored.sharing_key or "")
+            if any(leaver.may_leave(stored, now=now) for leaver in leavers):
+                return AddressHolder(name.namespace, service=name.name, is_pending=True)
         return None
 
     async def _take_over(
@@ -204,8 +209,8 @@ class AddressLocks:
         if is_of(left, group):
             return await self._has_said(left, {LEFT_ANNOTATION: None}, timeout_seconds)
         # Who left with the address, and asks now, has it until that is stored.
-        is_near, who = namespace_of(left) == group.namespace, asking and asking.service
-        leavers = tuple(one for one in leavers_on(left) if is_near and one.service == who)
+        who, near = ServiceName(group.namespace, asking.service if asking else ""), namespace_of(left)
+        leavers = tuple(one._replace(group=None) for one in leavers_on(left) if one.name(near) == who)
         said = {
             LEFT_ANNOTATION: None,
             HEIR_ANNOTATION: heir_of(group),
@@ -224,15 +229,22 @@ class AddressLocks:
         return True
 
     async def note_leaver(
-        self, address: str, group: GroupName, leaver: Leaver, *, timeout_seconds: float = 5.0
+        self, address: str, group: GroupName, leaver: Leaver, *, has_it: bool = False, timeout_seconds: float = 5.0
     ) -> AddressHolder | None:
-        """Say on the group's lock, made where there is none, who is about to leave with the address.
+        """Say on the address's lock, made where there is none, who is about to leave with the address.
 
         Whoever joins claims first and looks at the lock then; so a leaver that looks at the claims after this, and
-        finds none, is seen by all who come later. Another's lock is left alone: it lets nobody join.
+        finds none, is seen by all who come later. Where it is another group's lock, that one may let go of it first.
+
+        Args:
+            address: Which.
+            group: Whom it leaves.
+            leaver: It, and over which version.
+            has_it: It has the address by now, so it leaves whoever else has left with it before, and is noted too.
+            timeout_seconds: For each call.
 
         Returns:
-            Who has left a group with the address before, and has it still: then nothing is said.
+            Who has left a group with the address before, and has it still.
 
         Raises:
             ClusterError: The API server refused or could not be asked.
@@ -244,18 +256,27 @@ class AddressLocks:
             elif left_since(found) is not None:
                 who = Member(leaver.service, leaver.uid)
                 holder = await self._left_to(found, group, but=who, timeout_seconds=timeout_seconds)
-                if holder is not None:
+                if holder is None:
+                    await self._take_over(found, group, who, timeout_seconds)
+                elif not has_it or await self._note(found, leaver._replace(group=group), timeout_seconds):
                     return holder
-                await self._take_over(found, group, who, timeout_seconds)
-            elif not is_of(found, group):
+            elif not is_ours(found):
+                # A cluster IP, or somebody's: nothing of ours is written there.
                 return None
             elif is_leaving(found):
                 await asyncio.sleep(_LOOK_AGAIN_SECONDS)
-            elif await self._say(
-                found, (*still_to_be_told(leavers_on(found), now=leaver.since), leaver), timeout_seconds
+            elif await self._note(
+                found, leaver if is_of(found, group) else leaver._replace(group=group), timeout_seconds
             ):
                 return None
         raise Unreachable(f"IPAddress '{address}' changes all the time")
+
+    async def _note(self, found: IPAddress, leaver: Leaver, timeout_seconds: float) -> bool:
+        """One more; what only tells who has left does so for as long again. False: somebody was faster."""
+        said = {LEAVER_ANNOTATION: render_leavers((*still_to_be_told(leavers_on(found), now=leaver.since), leaver))}
+        if left_since(found) is not None:
+            said[LEFT_ANNOTATION] = render_time(self._now())
+        return await self._has_said(found, said, timeout_seconds)
 
     async def forget_leaver(
         self, address: str, group: GroupName, leaver: Leaver, *, timeout_seconds: float = 5.0
@@ -267,15 +288,13 @@ class AddressLocks:
         """
         for _ in range(_TRIES):
             found = await self._read(address, timeout_seconds)
-            if found is None or not is_of(found, group) or left_since(found) is not None:
+            leavers, own = leavers_on(found) if found is not None else (), {leaver, leaver._replace(group=group)}
+            others = tuple(one for one in leavers if one not in own)
+            if found is None or left_since(found) is not None or others == leavers:
                 return
-            others = tuple(one for one in leavers_on(found) if one != leaver)
-            if await self._say(found, others, timeout_seconds):
+            if await self._has_said(found, {LEAVER_ANNOTATION: render_leavers(others) or None}, timeout_seconds):
                 return
         raise Unreachable(f"IPAddress '{address}' changes all the time")
-
-    async def _say(self, found: IPAddress, leavers: tuple[Leaver, ...], timeout_seconds: float) -> bool:
-        return await self._has_said(found, {LEAVER_ANNOTATION: render_leavers(leavers) or None}, timeout_seconds)
 
     async def _has_said(self, found: IPAddress, said: Mapping[str, str | None], timeout_seconds: float) -> bool:
         """False: two have written at once, and the lock is another one by now."""

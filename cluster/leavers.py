@@ -6,10 +6,11 @@ from typing import Final, NamedTuple
 
 from sharedvip.leaving import KEPT
 from sharedvip.ledger import GRACE, may_be_stored
-from sharedvip.model import ServiceName, ServiceView
+from sharedvip.model import GroupName, ServiceName, ServiceView
 
 LEAVER_ANNOTATION: Final = "sharedvip.dev/leaver"
-"""On a lock whose group's last member asked to leave and to take the address along: who, each as a ``Leaver``."""
+"""On a lock whose group's last member asked to leave and to take the address along: who, each as a ``Leaver``. Also on
+one that is another group's, where a Service that came past admission has the address beside it."""
 _TIME: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
@@ -23,6 +24,12 @@ class Leaver(NamedTuple):
     """UTC, microseconds."""
     request: str
     """Tells it from another request for the same: each takes back only what it said itself."""
+    group: GroupName | None = None
+    """Which it leaves, where the lock is another's: who joins the lock's group need not wait. None: the lock's."""
+
+    def name(self, namespace: str) -> ServiceName:
+        """The Service; the namespace is the lock's group's."""
+        return ServiceName(self.group.namespace if self.group else namespace, self.service)
 
     def may_leave(self, stored: ServiceView | None, *, now: datetime) -> bool:
         """Whether that update may still be stored, by its Service as it is now, read live."""
@@ -41,7 +48,7 @@ class BeingLeftError(Exception):
 
 def services_of(leavers: Iterable[Leaver], namespace: str) -> list[ServiceName]:
     """Whom to look at, each once and sorted: a client that repeats a leave is noted many times."""
-    return sorted({ServiceName(namespace, leaver.service) for leaver in leavers})
+    return sorted({leaver.name(namespace) for leaver in leavers})
 
 
 def still_to_be_told(leavers: Iterable[Leaver], *, now: datetime) -> tuple[Leaver, ...]:
@@ -50,7 +57,7 @@ def still_to_be_told(leavers: Iterable[Leaver], *, now: datetime) -> tuple[Leave
     A client that repeats a leave for hours shall not fill the annotations of a lock.
     """
     ordered = sorted(leavers, key=lambda leaver: leaver.since)
-    past = {leaver.service: leaver for leaver in ordered if now - GRACE - KEPT <= leaver.since < now - GRACE}
+    past = {one.name(""): one for one in ordered if now - GRACE - KEPT <= one.since < now - GRACE}
     return (*past.values(), *(leaver for leaver in ordered if leaver.since >= now - GRACE))
 
 
@@ -79,12 +86,13 @@ def parse_time(said: str) -> datetime | None:
 
 def _parse(said: str) -> Leaver | None:
     try:
-        service, uid, version, since, request = said.split("/")
-    except ValueError:
+        service, uid, version, since, request, *group = said.split("/")
+        other = GroupName(*group) if group else None
+    except (TypeError, ValueError):
         return None
     moment = parse_time(since)
-    return None if moment is None else Leaver(service, uid, version, moment, request)
+    return None if moment is None else Leaver(service, uid, version, moment, request, other)
 
 
 def _render(leaver: Leaver) -> str:
-    return "/".join((*leaver[:3], render_time(leaver.since), leaver.request))
+    return "/".join((*leaver[:3], render_time(leaver.since), leaver.request, *(leaver.group or ())))

@@ -1,6 +1,6 @@
 """What a Service's status says of its VIP, by server-side apply; it never takes a field that another manager owns."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 from urllib.parse import quote
@@ -89,6 +89,7 @@ async def publish(  # noqa: PLR0913 - all keyword-only but the first two, each a
     now: datetime,
     hostname: str = "",
     further_vips: tuple[str, ...] = (),
+    may_write: Callable[[], None] = lambda: None,
 ) -> tuple[FieldConflict, ...]:
     """Say that a Service is, or is not, served on a VIP; nothing happens where the Service is gone.
 
@@ -104,6 +105,7 @@ async def publish(  # noqa: PLR0913 - all keyword-only but the first two, each a
         now: UTC.
         hostname: A name with a DNS record for the VIP, "" for none.
         further_vips: The VIP's addresses besides the first.
+        may_write: Raises where it may not be written any more; asked right before each write.
 
     Returns:
         None as a rule. Otherwise the fields that another manager owns: ``status.loadBalancer`` was left to it, and
@@ -118,8 +120,10 @@ async def publish(  # noqa: PLR0913 - all keyword-only but the first two, each a
     condition = _condition(stored, ready=ready, reason=reason, message=message, now=now)
     entries = entries_for(vip, further_vips=further_vips, hostname=hostname)
     ingress = {"loadBalancer": {"ingress": [_render(entry) for entry in entries]}} if vip else {}
+    may_write()
     conflicts = await _apply(api, service, status={**ingress, "conditions": [condition]})
     if conflicts:
+        may_write()
         message = owned_by_other(conflicts, vip=vip)
         condition = _condition(stored, ready=False, reason=OWNED_BY_OTHER, message=message, now=now)
         await _apply(api, service, status={"conditions": [condition]})

@@ -110,6 +110,8 @@ class FullPass:
             ClusterError: The API server refused or could not be asked.
         """
         settled = await self._keeper.settle(group)
+        if await is_made_anew(self._kubernetes, group, settled.ledger):
+            return Outcome()
         built = await self._build(group, settled.ledger)
         untold = await self._tell(group, settled, built)
         if self._avi.unknown is not None:
@@ -206,11 +208,7 @@ class FullPass:
         )
 
     async def _tidy(self, group: GroupName, ledger: Ledger | None) -> None:
-        if ledger is not None and ledger.is_deleting and any(True for _ in self._avi.view.group(group)):
-            # Somebody deleted the SharedVIP of a living group: its Services come back as newcomers, and find on Avi
-            # exactly what they need. Nothing is torn down for it.
-            await let_go(self._kubernetes, ledger)
-        elif is_over(self._kubernetes, group, ledger):
+        if is_over(self._kubernetes, group, ledger):
             await let_go(self._kubernetes, ledger)
             self._keeper.forget(group)
             self._statuses.forget(group)
@@ -218,8 +216,23 @@ class FullPass:
 
 def is_over(kubernetes: Kubernetes, group: GroupName, ledger: Ledger | None) -> bool:
     """Nobody claims anything, and nobody is there who might."""
-    has_members = any(service.is_member for service in kubernetes.members(group))
-    return not has_members and (ledger is None or not ledger.claims)
+    return not _has_members(kubernetes, group) and (ledger is None or not ledger.claims)
+
+
+async def is_made_anew(kubernetes: Kubernetes, group: GroupName, ledger: Ledger | None) -> bool:
+    """Whether somebody deleted the ``SharedVIP`` of a living group: it goes at once, and has been let go.
+
+    Its Services come back as newcomers, and find on Avi exactly what they need: nothing is torn down for it. Until then
+    nobody can join, so it waits for nothing, and for no Controller.
+    """
+    if ledger is None or not ledger.is_deleting or not _has_members(kubernetes, group):
+        return False
+    await let_go(kubernetes, ledger)
+    return True
+
+
+def _has_members(kubernetes: Kubernetes, group: GroupName) -> bool:
+    return any(service.is_member for service in kubernetes.members(group))
 
 
 async def let_go(kubernetes: Kubernetes, ledger: Ledger | None) -> None:

@@ -7,7 +7,7 @@ a group lives on, and refuses the change of address that would freeze it under A
 from collections.abc import Sequence
 from typing import Final
 
-from reconciler.group_pass import CONFLICT, Outcome, is_over, let_go, not_let_in, warn
+from reconciler.group_pass import CONFLICT, Outcome, is_made_anew, is_over, let_go, not_let_in, warn
 from reconciler.ledger_keeper import LedgerKeeper
 from reconciler.ports import GroupReport, Kubernetes, Verdict
 from reconciler.settled import Settled, soonest
@@ -39,6 +39,9 @@ class GuardPass:
             ClusterError: The API server refused or could not be asked.
         """
         settled = await self._keeper.settle(group)
+        if await is_made_anew(self._kubernetes, group, settled.ledger):
+            # It has a finalizer of before, when the mode was another.
+            return Outcome()
         await self._tell(group, settled)
         again_seconds = await self._keeper.release_addresses(group, settled.ledger)
         if is_over(self._kubernetes, group, settled.ledger):
@@ -57,15 +60,16 @@ class GuardPass:
 
 
 def _report(accepted: Sequence[ServiceView], settled: Settled) -> GroupReport:
-    vips = sorted({canonical(vip) for service in accepted for vip in service.vips})
+    # One VIP may have two addresses, an IPv4 and an IPv6: admission goes by the first.
+    vips = sorted({tuple(map(canonical, service.vips)) for service in accepted if service.vips})
     names = tuple(service.name.name for service in accepted)
     return GroupReport(
-        vip=vips[0] if len(vips) == 1 else "",
+        vip=vips[0][0] if len(vips) == 1 else "",
         virtual_service="",
         # How many servers each has is known to whoever programs Avi.
         listeners=(),
         services=names,
-        verdict=_verdict(names, vips=vips, settled=settled),
+        verdict=_verdict(names, vips=[", ".join(vip) for vip in vips], settled=settled),
         moving=settled.moving,
     )
 

@@ -229,6 +229,7 @@ class ClusterKubernetes:
             now=self._now(),
             hostname=verdict.hostname,
             further_vips=verdict.further_vips,
+            may_write=self._fence,
         )
         if conflicts:
             owners = ", ".join(sorted({f"'{conflict.manager}'" for conflict in conflicts}))

@@ -18,7 +18,7 @@ from reconciler.awaited import Awaited, open_until
 from reconciler.locking import Locking
 from reconciler.mover import CLAIM_AGAIN_SECONDS, Moved, Mover
 from reconciler.newcomers import Newcomers
-from reconciler.ports import ClusterError, Kubernetes
+from reconciler.ports import ClaimLostError, ClusterError, Kubernetes
 from reconciler.settled import LOOK_AGAIN_SECONDS, Settled, messages, soonest
 from reconciler.unlocking import Unlocking
 from sharedvip.decide import decide
@@ -93,12 +93,27 @@ class LedgerKeeper:
         claimed = {(address, ledger.name) for ledger in ledgers for address in ledger.addresses}
         for address, group in sorted(claimed - locked):
             try:
-                await self._locking.lock_again(group, address)
-            except ApiError as error:
-                # One that somebody else's policy refuses is no reason to leave the others unlocked.
+                if (ledger := await self._locking.lock_again(group, address)) is not None:
+                    await self._taken_back(ledger, address)
+            except (ApiError, ClaimLostError) as error:
+                # One that somebody else's policy refuses, or a ledger that is just written: the others are not left
+                # unlocked for that.
                 _log.warning(
                     "address.unlocked", namespace=group.namespace, key=group.key, address=address, error=str(error)
                 )
+
+    async def _taken_back(self, ledger: Ledger, address: str) -> None:
+        """Members with an address that is another's came past admission, and a request for one died before its lock.
+
+        They are newcomers again, and are told; but not where the group lives on the address. With an intended one the
+        group keeps all it has.
+        """
+        if address != ledger.shared.static_address or address == ledger.vip:
+            return
+        latest: Ledger | None = ledger
+        for member in ledger.members:
+            if latest is not None:
+                latest = await self._shrink(latest, Release(member, ()))
 
     def groups_with_addresses(self) -> tuple[GroupName, ...]:
         """The groups that hold an address, sorted."""

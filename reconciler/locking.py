@@ -12,7 +12,7 @@ import structlog
 from cluster.leavers import BeingLeftError, Leaver, services_of
 from reconciler.ports import Kubernetes
 from sharedvip.holders import holds_by_itself
-from sharedvip.ledger import Ledger, Member
+from sharedvip.ledger import GRACE, Ledger, Member
 from sharedvip.model import AddressHolder, GroupName
 
 _log = structlog.get_logger("reconciler.locking")
@@ -69,16 +69,21 @@ class Locking:
         has_left = any(one is not None and holds_by_itself(one, address) for one in stored.values())
         return has_left or any(leaver.may_leave(stored[leaver.service], now=now) for leaver in doubtful)
 
-    async def lock_again(self, group: GroupName, address: str) -> None:
+    async def lock_again(self, group: GroupName, address: str) -> Ledger | None:
         """A hand has deleted the lock: admission takes it with the claim, and does not come back for it.
+
+        Returns:
+            The ledger of before, where the address is another's for good: no request that claimed it is open any more.
 
         Raises:
             ClusterError: The API server refused or could not be asked.
         """
+        # The time of before the look: what is over by then was over when the ledger was read.
+        now = self._now()
         live = await self._kubernetes.read_ledger(group)
-        if live is not None and address in live.addresses:
-            holder = await self._kubernetes.take_address(address, group)
-            is_taken = holder is None
-            _log.warning(
-                "address.locked_again", namespace=group.namespace, key=group.key, address=address, is_ours=is_taken
-            )
+        if live is None or address not in live.addresses:
+            return None
+        holder = await self._kubernetes.take_address(address, group)
+        is_ours, is_over = holder is None, all(now - claim.latest > GRACE for claim in live.claims)
+        _log.warning("address.locked_again", namespace=group.namespace, key=group.key, address=address, is_ours=is_ours)
+        return None if is_ours or not is_over else live

@@ -107,8 +107,8 @@ class Unlocking:
         # The time of before the look: what is over by then was over when the Service was read.
         now = self._now()
         noted = services_of(leavers, group.namespace)
-        stored = {name.name: await self._kubernetes.read_service(name) for name in noted}
-        if any(leaver.may_leave(stored[leaver.service], now=now) for leaver in leavers):
+        stored = {name: await self._kubernetes.read_service(name) for name in noted}
+        if any(leaver.may_leave(stored[leaver.name(group.namespace)], now=now) for leaver in leavers):
             return True
         ledger = await self._kubernetes.read_ledger(group)
         if ledger is not None and address in ledger.addresses_in_use:

@@ -33,6 +33,21 @@ def deletion(padding: int = 0) -> bytes:
     return body[:-2] + b"x" * (padding - len(body)) + b'"}'
 
 
+def change_of_nothing(size: int) -> bytes:
+    """An update of a member, exactly so many bytes, most of them in what a Service may hold; it is allowed."""
+    annotations = {"ako.vmware.com/enable-shared-vip": "key", "notes": "PADDING"}
+    metadata = {"name": "web", "namespace": "default", "uid": "1", "annotations": annotations}
+    spec = {"type": "LoadBalancer", "ports": [{"port": 80}]}
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
+    request: dict[str, Any] = {"uid": "polite", "operation": "UPDATE", "namespace": "default", "name": "web"}
+    request |= {"kind": {"version": "v1", "kind": "Service"}, "object": service, "oldObject": service}
+    whole = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
+    parts = json.dumps(whole).encode().split(b"PADDING")
+    room = size - sum(map(len, parts))
+    first, *rest = (b"x" * (room // 2), b"x" * (room - room // 2))
+    return b"".join((parts[0], first, parts[1], *rest, parts[2]))
+
+
 def _fault(reply: Reply, *right: int, is_cut_right: bool = False) -> str:
     statuses = {*right, 0} if is_cut_right else {*right}
     if reply.status not in statuses or b"Traceback" in reply.content:
@@ -48,7 +63,10 @@ async def _ask(address: Address, request: bytes, *right: int, is_cut_right: bool
 
 async def body_at_the_limit(chance: random.Random, address: Address) -> str:
     """Exactly 7 MiB."""
-    return await _ask(address, post("/validate", deletion(LIMIT_BYTES - chance.randrange(2))), 200)
+    made = chance.choice((deletion, change_of_nothing))
+    return await _ask(
+        address, post(chance.choice(("/validate", "/mutate")), made(LIMIT_BYTES - chance.randrange(2))), 200
+    )
 
 
 async def body_beyond_the_limit(chance: random.Random, address: Address) -> str:

@@ -88,7 +88,7 @@ class HeldAddresses:
         Raises:
             ClusterError: The API server could not be asked.
         """
-        return await self.look(holder, address) or replace(holder, is_pending=bool(holder.key))
+        return await self.look(holder, address) or replace(holder, is_pending=holder.is_pending or bool(holder.key))
 
     async def is_asked_for(self, group: GroupName, address: str, *, but: ServiceName | None = None) -> bool:
         """Whether a stored member asks for the address, in a ledger or not; ``but`` is not looked at.

@@ -64,10 +64,11 @@ async def _announced(
     """Who joins claims first and looks at the lock then; so say it on the lock first, and look at the claims then."""
     locks = to.held.locks
     leaver = Leaver(*member_of(old), old.resource_version, to.now(), request=secrets.token_hex(4))
-    holder = await locks.note_leaver(address, group, leaver)
+    has_it = address == static_address(old)
+    holder = await locks.note_leaver(address, group, leaver, has_it=has_it)
     if holder is not None:
         # What it has, it may keep, as anywhere.
-        return holder if address != static_address(old) else None
+        return None if has_it else holder
     holder = await look()
     if holder is not None:
         await locks.forget_leaver(address, group, leaver)

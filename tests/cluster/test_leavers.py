@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cluster.leavers import Leaver, parse_leavers, render_leavers, still_to_be_told
+from cluster.leavers import Leaver, parse_leavers, render_leavers, services_of, still_to_be_told
 from sharedvip.leaving import KEPT
 from sharedvip.ledger import GRACE
+from sharedvip.model import GroupName, ServiceName
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -21,6 +22,14 @@ def test_what_is_said_is_read() -> None:
     noted = (note("web", timedelta()), note("api", GRACE))
     assert parse_leavers(render_leavers(noted)) == noted
     assert parse_leavers(f"me a/b/c/yesterday/d {render_leavers(noted[:1])}") == noted[:1]
+    elsewhere = (note("web", timedelta())._replace(group=GroupName("team-a", "my_Key")),)
+    said = render_leavers(elsewhere)
+    assert parse_leavers(f"{said}/x {said.rpartition('/')[0]} {said}") == elsewhere
+    assert services_of((*noted, *elsewhere), "team-b") == [
+        ServiceName("team-a", "web"),
+        ServiceName("team-b", "api"),
+        ServiceName("team-b", "web"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -43,5 +52,7 @@ def test_a_client_that_repeats_a_leave_fills_no_annotation() -> None:
 
     told = still_to_be_told([*young, *old], now=NOW)
 
+    elsewhere = note("web", GRACE + KEPT, "other")._replace(group=GroupName("team-a", "key"))
+    assert still_to_be_told([*old, elsewhere], now=NOW)[0] == elsewhere
     last = GRACE + timedelta(seconds=1)
     assert told == (note("web", last, "old-1"), note("api", last, "old-1"), *young)

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -15,8 +15,8 @@ from cluster.leavers import BeingLeftError, Leaver
 from cluster.services import read_service
 from sharedvip.annotations import SHARED_VIP
 from sharedvip.leaving import KEPT
-from sharedvip.ledger import Member, member_of
-from sharedvip.model import AddressHolder, GroupName, ServiceName
+from sharedvip.ledger import GRACE, Member, member_of
+from sharedvip.model import AddressHolder, GroupName, ServiceName, ServiceView
 from tests.cluster.connection import Connection
 from tests.cluster.ledgers import group_in
 from tests.cluster.test_ip_addresses import no, some_ipv4
@@ -57,17 +57,28 @@ class Left:
 
     async def begin(self) -> None:
         """As admission notes it, and the reconciler unlocks it."""
-        spec = {"type": "LoadBalancer", "loadBalancerIP": self.address, "ports": [{"port": 80}]}
-        made = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": spec}
-        await asyncio.to_thread(self.connection.kubectl, "create", "-f", "-", input=json.dumps(made))
+        await self._create({"name": "web"})
         await self.locks.note_leaver(self.address, self.group, self.leaver("first"))
         assert await self.locks.release(self.address, self.group, is_needed=no) == "left"
 
+    async def past(self, group: GroupName) -> ServiceView:
+        """A member with the address that came past admission."""
+        await self._create({"name": "past", "annotations": {SHARED_VIP: group.key}})
+        return await self._stored("past")
+
     async def itself(self) -> Member:
         """The Service that has left, as it is stored."""
-        stored = await read_service(self.api, ServiceName(self.connection.namespace, "web"))
+        return member_of(await self._stored("web"))
+
+    async def _create(self, metadata: dict[str, object]) -> None:
+        spec = {"type": "LoadBalancer", "loadBalancerIP": self.address, "ports": [{"port": 80}]}
+        made = {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
+        await asyncio.to_thread(self.connection.kubectl, "create", "-f", "-", input=json.dumps(made))
+
+    async def _stored(self, name: str) -> ServiceView:
+        stored = await read_service(self.api, ServiceName(self.connection.namespace, name))
         assert stored is not None
-        return member_of(stored)
+        return stored
 
     def leaver(self, request: str) -> Leaver:
         """Who is noted."""
@@ -234,5 +245,76 @@ def test_the_next_leave_is_noted_on_a_lock_of_its_own(connection: Connection) ->
             assert await one.locks.owner(one.address) == one.other
             with pytest.raises(BeingLeftError, match="about to leave with the address: api"):
                 await one.locks.take(one.address, one.other, minds_leaver=True)
+
+    connection.tell(story)
+
+
+def test_who_leaves_beside_another_that_has_left_is_told_of_for_as_long(connection: Connection) -> None:
+    """It came past admission with the same address: whoever takes the lock over must wait for its update too."""
+
+    async def story(api: KubernetesApi) -> None:
+        async with left(connection, api) as one:
+            web, past = AddressHolder(connection.namespace, service="web"), await one.past(one.near)
+            note = Leaver("past", past.uid, past.resource_version, one.now, "x")
+            one.now += KEPT
+            note = note._replace(since=one.now)
+            assert await one.locks.note_leaver(one.address, one.near, note, has_it=True) == web
+            await one.goes()
+
+            leaving = AddressHolder(connection.namespace, service="past", is_pending=True)
+            assert await one.locks.take(one.address, one.near) == leaving
+            one.now += GRACE
+            assert await one.locks.release(one.address, one.group, is_needed=no) == "left"
+            await connection.kubectl_async("annotate", "service", "past", f"{SHARED_VIP}-")
+            one.now += KEPT - GRACE
+            assert await one.locks.take(one.address, one.near) == replace(leaving, is_pending=False)
+            assert await one.locks.release(one.address, one.group, is_needed=no) == "left"
+
+    connection.tell(story)
+
+
+def test_who_leaves_with_an_address_that_another_group_has_keeps_nobody_there_waiting(connection: Connection) -> None:
+    """It is noted on that one's lock, and told of once that has let go."""
+
+    async def story(api: KubernetesApi) -> None:
+        async with left(connection, api) as one:
+            await one.goes()
+            assert await one.locks.take(one.address, one.other) is None
+            past = await one.past(one.near)
+            note = Leaver("past", past.uid, past.resource_version, one.now, "x")
+            assert await one.locks.note_leaver(one.address, one.near, note, has_it=True) is None
+            assert await one.locks.take(one.address, one.other, minds_leaver=True) is None
+            asked = list[tuple[Leaver, ...]]()
+
+            async def needed_by(leavers: tuple[Leaver, ...]) -> bool:
+                asked.append(leavers)
+                return False
+
+            await connection.kubectl_async("annotate", "service", "past", f"{SHARED_VIP}-")
+            assert await one.locks.release(one.address, one.other, is_needed=needed_by) == "left"
+            assert asked == [(note._replace(group=one.near),)]
+            held = AddressHolder(connection.namespace, service="past")
+            for group in (one.near, one.other):
+                assert await one.locks.take(one.address, group) == held
+            # Its next group's joiners wait for it, as its update may never be stored.
+            assert await one.locks.take(one.address, one.near, asking=member_of(past)) is None
+            with pytest.raises(BeingLeftError, match="about to leave with the address: past"):
+                await one.locks.take(one.address, one.near, minds_leaver=True)
+
+    connection.tell(story)
+
+
+def test_a_refused_leave_is_taken_back_from_another_groups_lock(connection: Connection) -> None:
+    """Others stay in its group, it turned out."""
+
+    async def story(api: KubernetesApi) -> None:
+        async with left(connection, api) as one:
+            await one.goes()
+            assert await one.locks.take(one.address, one.other) is None
+            past = await one.past(one.near)
+            note = Leaver("past", past.uid, past.resource_version, one.now, "x")
+            assert await one.locks.note_leaver(one.address, one.near, note, has_it=True) is None
+            await one.locks.forget_leaver(one.address, one.near, note)
+            assert await one.locks.release(one.address, one.other, is_needed=no) == "unlocked"
 
     connection.tell(story)

@@ -18,6 +18,10 @@ from tests.cluster.ledgers import NOW
 pytestmark = pytest.mark.e2e
 
 
+class NotLeadingError(Exception):
+    """Another does."""
+
+
 def create(connection: Connection, name: str = "web") -> ServiceView:
     """A Service, with the uid that it got."""
     connection.kubectl("create", "--filename=-", input=json.dumps(service_object(name, namespace=connection.namespace)))
@@ -139,6 +143,27 @@ def test_an_address_of_another_manager_stays(connection: Connection) -> None:
         assert "served on 10.0.0.1, but status.loadBalancer belongs to 'ako'" in said["message"]
         await withdraw(api, web)
         assert status(connection) == {"loadBalancer": theirs}
+
+    connection.tell(story)
+
+
+@pytest.mark.parametrize("allowed", [0, 1])
+def test_a_leader_that_was_deposed_says_nothing_more(connection: Connection, *, allowed: int) -> None:
+    """Each write is asked for: between two of them a new leader may have said what is true now."""
+    web = create(connection)
+    patch = '{"status": {"loadBalancer": {"ingress": [{"ip": "10.9.9.9"}]}}}'
+    connection.kubectl("patch", "service", "web", "--subresource=status", f"--patch={patch}", "--field-manager=ako")
+    before, asked = connection.get("service", "web"), list[str]()
+
+    def may_write() -> None:
+        if len(asked) >= allowed:
+            raise NotLeadingError
+        asked.append("write")
+
+    async def story(api: KubernetesApi) -> None:
+        with pytest.raises(NotLeadingError):
+            await publish(api, web, vip="10.0.0.1", ready=True, reason="R", message="", now=NOW, may_write=may_write)
+        assert connection.get("service", "web") == before
 
     connection.tell(story)
 

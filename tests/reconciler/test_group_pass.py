@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from cluster.errors import ClusterError
+from reconciler.avi_errors import AviError
 from sharedvip.model import ServiceView
+from simulator.faults import Fault
 from tests.builders import GROUP, service
 from tests.reconciler.controller import START, Avi, Stack, stack
 from tests.reconciler.fake_kubernetes import FakeKubernetes
@@ -166,6 +168,22 @@ def test_a_shared_vip_that_a_hand_deletes_comes_back_and_avi_never_hears_of_it(
         assert len(kubernetes.ledgers[GROUP].claims) == 2
         assert avi.calls() == []
         assert kubernetes.vips(WEB, API) == before
+
+    tell(story)
+
+
+def test_nor_does_it_wait_for_a_controller_that_refuses(tell: Callable[[Story], None], avi: Avi) -> None:
+    """Nobody can join while it is being deleted."""
+
+    async def story(reconciler: Stack, kubernetes: FakeKubernetes) -> None:
+        avi.running.faults.set(Fault(action="status", status=400, body={"error": "no"}, times=0))
+        kubernetes.apply(service("z", "81/TCP"))
+        with pytest.raises(AviError):
+            await reconciler.look()
+        kubernetes.ledgers[GROUP] = replace(kubernetes.ledgers[GROUP], is_deleting=True)
+        await reconciler.look()
+        assert GROUP not in kubernetes.ledgers
+        avi.running.faults.clear()
 
     tell(story)
 

@@ -103,6 +103,15 @@ def test_a_group_that_is_over_leaves_no_ledger() -> None:
             "",
             id="they differ: AKO built one in spite of a conflict",
         ),
+        pytest.param(
+            [replace(s, vips=("10.0.0.7", "2001:DB8::7")) for s in (WEB, API)], "Guarded", "10.0.0.7", id="dual stack"
+        ),
+        pytest.param(
+            [replace(WEB, vips=("10.0.0.7", "2001:db8::7")), replace(API, vips=("10.0.0.7",))],
+            "DifferentVIPs",
+            "",
+            id="one has no IPv6 address",
+        ),
     ],
 )
 def test_the_vip_is_what_the_statuses_show(members: list[ServiceView], reason: str, vip: str) -> None:
@@ -115,6 +124,19 @@ def test_the_vip_is_what_the_statuses_show(members: list[ServiceView], reason: s
     assert (report.verdict.reason, report.vip) == (reason, vip)
     assert report.services == ("api", "web")
     assert kubernetes.ledgers[GROUP].vip == vip
+
+
+def test_a_shared_vip_with_a_finalizer_of_full_mode_goes_when_a_hand_deletes_it() -> None:
+    """And comes back with all that it said."""
+    kubernetes = FakeKubernetes()
+    kubernetes.admit(WEB, API, at=START)
+    kubernetes.ledgers[GROUP] = replace(kubernetes.ledgers[GROUP], has_finalizer=True, is_deleting=True)
+    guard = _guard(kubernetes)
+
+    asyncio.run(guard.run(GROUP))
+    assert kubernetes.ledgers == {}
+    asyncio.run(guard.run(GROUP))
+    assert [claim.service for claim in kubernetes.ledgers[GROUP].claims] == ["web", "api"]
 
 
 @pytest.mark.parametrize(

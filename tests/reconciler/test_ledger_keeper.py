@@ -244,6 +244,42 @@ def test_a_lock_that_a_hand_deleted_is_made_again() -> None:
     janitor.kubernetes.addresses["10.0.0.1"] = other
     asyncio.run(janitor.keeper.refresh())
     assert janitor.kubernetes.addresses == {"10.0.0.1": other}
+    assert janitor.claimed() == ["web 80/TCP"]
+
+
+@pytest.mark.parametrize(
+    ("age", "vip", "is_kept"),
+    [
+        pytest.param(GRACE, "", True, id="the request that claimed may be about to lock"),
+        pytest.param(GRACE * 2, "10.0.0.1", True, id="the group lives there"),
+        pytest.param(GRACE * 2, "", False, id="its replica died before the lock"),
+    ],
+)
+def test_whose_address_is_anothers_for_good_is_a_newcomer_again(age: timedelta, vip: str, *, is_kept: bool) -> None:
+    """Two groups would hold it by their ledgers, and each newcomer of either be refused."""
+    janitor = _janitor(*(replace(each, load_balancer_ip="10.0.0.1") for each in (WEB, API)))
+    kubernetes, other = janitor.kubernetes, service("dns", key="other", load_balancer_ip="10.0.0.1")
+    kubernetes.admit(other, at=START)
+    assert other.group is not None
+    kubernetes.addresses["10.0.0.1"] = other.group
+    kubernetes.ledgers[GROUP] = replace(kubernetes.ledgers[GROUP], vip=vip)
+    janitor.now += age
+
+    asyncio.run(janitor.keeper.refresh())
+    assert janitor.claimed() == (["web 80/TCP", "api 443/TCP"] if is_kept else [])
+    assert janitor.claimed(other.group) == ["dns 80/TCP"]
+    if not is_kept:
+        assert "already held by shared VIP 'other'" in janitor.settle().refused[WEB.name]
+
+
+def test_an_intended_address_that_is_anothers_takes_nobody_out() -> None:
+    """The group is served where it is."""
+    janitor = _janitor(replace(WEB, load_balancer_ip="10.0.0.1", intended_address="10.0.0.2"))
+    janitor.kubernetes.addresses = {"10.0.0.1": GROUP, "10.0.0.2": GroupName("shop", "other")}
+    janitor.now += GRACE * 2
+
+    asyncio.run(janitor.keeper.refresh())
+    assert janitor.claimed() == ["web 80/TCP"]
 
 
 def test_a_write_that_fails_makes_the_cache_count_again() -> None:

@@ -163,8 +163,8 @@ def test_a_leave_that_is_refused_forgets_no_other(connection: Connection, monkey
         address = some_address()
         leaver = await last(scene, "web", address)
 
-        async def meanwhile(locks: AddressLocks, at: str, group: GroupName, who: Leaver) -> None:
-            await note_leaver(locks, at, group, who)
+        async def meanwhile(locks: AddressLocks, at: str, group: GroupName, who: Leaver, *, has_it: bool) -> None:
+            await note_leaver(locks, at, group, who, has_it=has_it)
             patched.undo()
             assert messages(await scene.validate(leaving(leaver))) == ""
             await scene.stored("late", "444/TCP", loadBalancerIP=address)

@@ -147,3 +147,35 @@ def test_nobody_leaves_with_an_address_that_another_has_left_with(connection: Co
         assert messages(await scene.validate(leaving(past))) == ""
 
     tell(connection, story)
+
+
+@pytest.mark.parametrize("is_stored", [False, True])
+def test_who_came_past_admission_leaves_with_what_another_group_just_lets_go(
+    connection: Connection, *, is_stored: bool
+) -> None:
+    """Its own group could have the address then, while the leave is on its way: the cache shows it leaving nowhere."""
+
+    async def story(scene: Scene) -> None:
+        address, locks = some_address(), AddressLocks(scene.api)
+        owner = await last(scene, "owner", address, key="another")
+        past = await scene.stored("past", "80/TCP", loadBalancerIP=address)
+        await scene.seen("past")
+        scene.replicas[0].freeze()
+        assert messages(await scene.validate(leaving(past))) == ""
+
+        await connection.kubectl_async("delete", "service", "owner")
+        await scene.store.leave(scene.group("another"), member_of(owner))
+        assert await locks.release(address, scene.group("another"), is_needed=nobody) == "left"
+        if is_stored:
+            await left(connection, "past")
+        joining = replace(scene.new("api", "443/TCP", load_balancer_ip=address), patience_seconds=0.2)
+        assert messages(await scene.validate(joining)) == (
+            "metadata.annotations[ako.vmware.com/enable-shared-vip]: Service 'past' is being changed right now on "
+            f"shared VIP '{KEY}'; try again in a moment [duplicate-port]"
+            if is_stored
+            else f"spec.loadBalancerIP: {address} is being claimed by Service 'past' right now; "
+            "try again in a moment, or choose another address [static-address-taken]"
+        )
+        assert await scene.claims() == []
+
+    tell(connection, story)
