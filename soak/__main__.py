@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,6 +31,8 @@ def main(words: Sequence[str] | None = None) -> int:
     page: Path | None = asked.page or (PAGE if asked.rounds >= FULL_ROUNDS else None)
     before = page.read_text() if page is not None and page.exists() else ""
     results: list[Result] = []
+    # As Ctrl-C, which a shell takes away from what it starts in the background.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with Rig(progress=_say) as rig:
         on = machine(rig)
 

@@ -4,6 +4,7 @@ A quick run only prints: its figures mean nothing, and shall not take the place 
 """
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -127,6 +128,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="200 Services and short measurements: does it work?")
     parser.add_argument("--output", type=Path, help="the folder of the page and its plot (docs/reference)")
     given = parser.parse_args(argv)
+    # As Ctrl-C, which a shell takes away from what it starts in the background.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     results = run(QUICK if given.quick else FULL, progress=_say)
     page = render_page(results, is_quick=given.quick)
     folder: Path | None = given.output or (None if given.quick else DOCS)
