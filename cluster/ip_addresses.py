@@ -47,7 +47,7 @@ from cluster.leavers import (
 from cluster.services import read_service
 from sharedvip.holders import asks_for_its_group, holds_by_itself
 from sharedvip.leaving import KEPT
-from sharedvip.ledger import Member, member_of
+from sharedvip.ledger import GRACE, Member, member_of
 from sharedvip.model import AddressHolder, GroupName, ServiceName
 
 _PAGE_SIZE: Final = 500
@@ -109,7 +109,7 @@ class AddressLocks:
             something else, without names.
 
         Raises:
-            BeingLeftError: Somebody has; whether he still may leave is for who can look at him.
+            BeingLeftError: Somebody has, of whatever group; whether he is in the way is for who can look at him.
             ClusterError: The API server refused or could not be asked. ``Invalid``: not canonical.
         """
         for attempt in range(_TRIES):
@@ -125,8 +125,7 @@ class AddressLocks:
             if found is not None and not is_of(found, group):
                 return holder_by(found)
             if found is not None and not is_leaving(found):
-                leavers = tuple(one for one in leavers_on(found) if one.group is None)
-                if minds_leaver and leavers:
+                if minds_leaver and (leavers := leavers_on(found)):
                     raise BeingLeftError(leavers)
                 return None
             if is_to_write:
@@ -258,24 +257,24 @@ class AddressLocks:
                 holder = await self._left_to(found, group, but=who, timeout_seconds=timeout_seconds)
                 if holder is None:
                     await self._take_over(found, group, who, timeout_seconds)
-                elif not has_it or await self._note(found, leaver._replace(group=group), timeout_seconds):
+                elif not has_it or await self._note(found, group, leaver, timeout_seconds):
                     return holder
             elif not is_ours(found):
                 # A cluster IP, or somebody's: nothing of ours is written there.
                 return None
             elif is_leaving(found):
                 await asyncio.sleep(_LOOK_AGAIN_SECONDS)
-            elif await self._note(
-                found, leaver if is_of(found, group) else leaver._replace(group=group), timeout_seconds
-            ):
+            elif await self._note(found, group, leaver, timeout_seconds):
                 return None
         raise Unreachable(f"IPAddress '{address}' changes all the time")
 
-    async def _note(self, found: IPAddress, leaver: Leaver, timeout_seconds: float) -> bool:
+    async def _note(self, found: IPAddress, group: GroupName, leaver: Leaver, timeout_seconds: float) -> bool:
         """One more; what only tells who has left does so for as long again. False: somebody was faster."""
-        said = {LEAVER_ANNOTATION: render_leavers((*still_to_be_told(leavers_on(found), now=leaver.since), leaver))}
+        noted = leaver if is_of(found, group) else leaver._replace(group=group)
+        said = {LEAVER_ANNOTATION: render_leavers((*still_to_be_told(leavers_on(found), now=leaver.since), noted))}
         if left_since(found) is not None:
-            said[LEFT_ANNOTATION] = render_time(self._now())
+            # From when it has left on: so long that may take.
+            said[LEFT_ANNOTATION] = render_time(self._now() + GRACE)
         return await self._has_said(found, said, timeout_seconds)
 
     async def forget_leaver(

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from sharedvip.leaving import KEPT
-from sharedvip.ledger import GRACE, may_be_stored
+from sharedvip.ledger import GRACE, Ledger, Member, may_be_stored
 from sharedvip.model import GroupName, ServiceName, ServiceView
 
 LEAVER_ANNOTATION: Final = "sharedvip.dev/leaver"
@@ -25,7 +25,8 @@ class Leaver(NamedTuple):
     request: str
     """Tells it from another request for the same: each takes back only what it said itself."""
     group: GroupName | None = None
-    """Which it leaves, where the lock is another's: who joins the lock's group need not wait. None: the lock's."""
+    """Which it leaves, where the lock is another's: who joins the lock's group need not wait, unless it has joined that
+    one itself. None: the lock's."""
 
     def name(self, namespace: str) -> ServiceName:
         """The Service; the namespace is the lock's group's."""
@@ -44,6 +45,17 @@ class BeingLeftError(Exception):
         names = ", ".join(sorted({leaver.service for leaver in leavers}))
         super().__init__(f"about to leave with the address: {names}")
         self.leavers = leavers
+
+
+def in_the_way(leavers: Iterable[Leaver], ledger: Ledger) -> tuple[Leaver, ...]:
+    """For whom one that joins has to wait: who leaves the group, or has joined it and may leave another one yet."""
+    group, members = ledger.name, set(ledger.members)
+
+    def is_in(leaver: Leaver) -> bool:
+        is_near = leaver.name(group.namespace).namespace == group.namespace
+        return leaver.group in {None, group} or (is_near and Member(leaver.service, leaver.uid) in members)
+
+    return tuple(filter(is_in, leavers))
 
 
 def services_of(leavers: Iterable[Leaver], namespace: str) -> list[ServiceName]:

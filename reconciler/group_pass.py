@@ -110,7 +110,8 @@ class FullPass:
             ClusterError: The API server refused or could not be asked.
         """
         settled = await self._keeper.settle(group)
-        if await is_made_anew(self._kubernetes, group, settled.ledger):
+        if self._avi.unknown is None and await is_made_anew(self._kubernetes, group, settled.ledger):
+            self._keeper.forget(group)
             return Outcome()
         built = await self._build(group, settled.ledger)
         untold = await self._tell(group, settled, built)
@@ -220,14 +221,15 @@ def is_over(kubernetes: Kubernetes, group: GroupName, ledger: Ledger | None) -> 
 
 
 async def is_made_anew(kubernetes: Kubernetes, group: GroupName, ledger: Ledger | None) -> bool:
-    """Whether somebody deleted the ``SharedVIP`` of a living group: it goes at once, and has been let go.
+    """Whether somebody deleted the ``SharedVIP`` of a living group: it goes before anything is tried, and has gone.
 
-    Its Services come back as newcomers, and find on Avi exactly what they need: nothing is torn down for it. Until then
-    nobody can join, so it waits for nothing, and for no Controller.
+    Until then nobody can join. Its Services come back as newcomers, and find on Avi what they need. An address that
+    only the ``SharedVIP`` knows would be lost, so where nobody has read the Controller yet it is not to go.
     """
-    if ledger is None or not ledger.is_deleting or not _has_members(kubernetes, group):
+    if ledger is None or not (ledger.is_deleting and ledger.has_finalizer and _has_members(kubernetes, group)):
         return False
-    await let_go(kubernetes, ledger)
+    # As it is stored: what was settled may say otherwise of a change that is on its way.
+    await let_go(kubernetes, await kubernetes.read_ledger(group))
     return True
 
 

@@ -41,6 +41,7 @@ class GuardPass:
         settled = await self._keeper.settle(group)
         if await is_made_anew(self._kubernetes, group, settled.ledger):
             # It has a finalizer of before, when the mode was another.
+            self._keeper.forget(group)
             return Outcome()
         await self._tell(group, settled)
         again_seconds = await self._keeper.release_addresses(group, settled.ledger)
@@ -60,16 +61,18 @@ class GuardPass:
 
 
 def _report(accepted: Sequence[ServiceView], settled: Settled) -> GroupReport:
-    # One VIP may have two addresses, an IPv4 and an IPv6: admission goes by the first.
-    vips = sorted({tuple(map(canonical, service.vips)) for service in accepted if service.vips})
+    shown = [set(map(canonical, service.vips)) for service in accepted if service.vips]
+    # One VIP may have two addresses, and a member show one of them: what all show is the group's, an IPv4 one first.
+    common = sorted(set[str]().union(*shown).intersection(*shown), key=lambda vip: (":" in vip, vip))
+    vips = common[:1] or sorted(set[str]().union(*shown))
     names = tuple(service.name.name for service in accepted)
     return GroupReport(
-        vip=vips[0][0] if len(vips) == 1 else "",
+        vip=common[0] if common else "",
         virtual_service="",
         # How many servers each has is known to whoever programs Avi.
         listeners=(),
         services=names,
-        verdict=_verdict(names, vips=[", ".join(vip) for vip in vips], settled=settled),
+        verdict=_verdict(names, vips=vips, settled=settled),
         moving=settled.moving,
     )
 

@@ -105,15 +105,19 @@ class LedgerKeeper:
     async def _taken_back(self, ledger: Ledger, address: str) -> None:
         """Members with an address that is another's came past admission, and a request for one died before its lock.
 
-        They are newcomers again, and are told; but not where the group lives on the address. With an intended one the
-        group keeps all it has.
+        They are newcomers again, and are told; but not where the group lives at Avi. With an intended address the group
+        keeps all it has.
         """
-        if address != ledger.shared.static_address or address == ledger.vip:
+        if address != ledger.shared.static_address or ledger.vip:
             return
-        latest: Ledger | None = ledger
+        live: Ledger | None = ledger
         for member in ledger.members:
-            if latest is not None:
-                latest = await self._shrink(latest, Release(member, ()))
+            # What was judged, and no more: each release brings a pass, and with it a status.
+            while live is not None and live.claims_of(member) == ledger.claims_of(member):
+                try:
+                    live = await self._shrink(live, Release(member, ()))
+                except ClaimLostError:
+                    live = await self._kubernetes.read_ledger(ledger.name)
 
     def groups_with_addresses(self) -> tuple[GroupName, ...]:
         """The groups that hold an address, sorted."""

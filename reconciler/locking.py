@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from cluster.leavers import BeingLeftError, Leaver, services_of
+from cluster.leavers import BeingLeftError, Leaver, in_the_way, services_of
 from reconciler.ports import Kubernetes
 from sharedvip.holders import holds_by_itself
 from sharedvip.ledger import GRACE, Ledger, Member
@@ -63,7 +63,8 @@ class Locking:
         if ledger is None:
             return False
         # Where it is the only member itself, there is nobody else to be disturbed.
-        doubtful = [one for one in leavers if ledger.members != (Member(one.service, one.uid),)]
+        counting = in_the_way(leavers, ledger)
+        doubtful = [one for one in counting if ledger.members != (Member(one.service, one.uid),)]
         names = services_of(doubtful, ledger.name.namespace)
         stored = {name.name: await self._kubernetes.read_service(name) for name in names}
         has_left = any(one is not None and holds_by_itself(one, address) for one in stored.values())
@@ -86,4 +87,4 @@ class Locking:
         holder = await self._kubernetes.take_address(address, group)
         is_ours, is_over = holder is None, all(now - claim.latest > GRACE for claim in live.claims)
         _log.warning("address.locked_again", namespace=group.namespace, key=group.key, address=address, is_ours=is_ours)
-        return None if is_ours or not is_over else live
+        return live if holder is not None and not holder.is_pending and is_over else None

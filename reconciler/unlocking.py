@@ -22,7 +22,7 @@ from sharedvip.parse import intended_address, static_address
 
 _LOOKS_AT_ONCE: Final = 16
 _COME_AGAIN_SECONDS: Final = 60.0
-"""To a lock that only tells who left with its address, until it needs to no more: three reads."""
+"""To a lock that only tells who left with its address, or may leave with it, until it needs to no more: three reads."""
 _log = structlog.get_logger("reconciler.unlocking")
 
 
@@ -62,7 +62,8 @@ class Unlocking:
 
     async def _comes_again(self, group: GroupName, address: str) -> bool:
         try:
-            return await self._unlock(group, address) == "left"
+            # Needed by a leaver of another group, whose change brings no pass of this one, too.
+            return await self._unlock(group, address) in {"left", "needed"}
         except ApiError as error:
             # A hand has taken our label off it: the group must not stand still for that, nor stay when it is over.
             self._kept(group, address, error)

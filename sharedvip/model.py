@@ -151,7 +151,8 @@ class AddressHolder:
     service: str = ""
     key: str = ""
     is_pending: bool = False
-    """Whether it is a group that claims it, and no stored Service of it asks for it yet."""
+    """Whether it is a group that claims it, and no stored Service of it asks for it yet; or a Service that is about to
+    leave its group with it, or to join one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ import structlog
 from cluster.errors import ClusterError, Invalid
 from cluster.field_conflicts import FieldConflict
 from cluster.ip_addresses import AddressLocks
-from cluster.leavers import BeingLeftError, Leaver, services_of
+from cluster.leavers import BeingLeftError, Leaver, in_the_way, services_of
 from cluster.shared_vips import ClaimRefused, LedgerIsLeaving, SharedVipStore, StaleLedger
 from cluster.unfit import unfit
 from sharedvip.decide import can_join, existing_denials, new_denials
@@ -190,7 +190,7 @@ class Claiming:
                     dry_run=asked.is_dry_run,
                 )
             except BeingLeftError as error:
-                leaving = await self._leaving(asked, address, error.leavers)
+                leaving = await self._leaving(asked, address, in_the_way(error.leavers, claimed.after))
                 if leaving is None:
                     continue
                 await self._give_back(asked, claimed)

@@ -4,10 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cluster.leavers import Leaver, parse_leavers, render_leavers, services_of, still_to_be_told
+from cluster.leavers import Leaver, in_the_way, parse_leavers, render_leavers, services_of, still_to_be_told
 from sharedvip.leaving import KEPT
-from sharedvip.ledger import GRACE
+from sharedvip.ledger import GRACE, Claim, Ledger
 from sharedvip.model import GroupName, ServiceName
+from tests.builders import listener
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -30,6 +31,19 @@ def test_what_is_said_is_read() -> None:
         ServiceName("team-b", "api"),
         ServiceName("team-b", "web"),
     ]
+
+
+def test_who_leaves_another_group_is_in_the_way_only_where_it_has_joined_this_one() -> None:
+    """A leave may be tagged with the lock's own group: it was nobody's lock then."""
+    group, other = GroupName("team-a", "key"), GroupName("team-a", "other")
+    own = note("web", timedelta())
+    tagged, near = own._replace(group=group), own._replace(service="near", group=other)
+    far = near._replace(group=GroupName("team-b", "key"))
+    claims = (Claim(listener("80/TCP"), "near", "u", NOW),)
+
+    for claimed, expected in (((), (own, tagged)), (claims, (own, tagged, near))):
+        ledger = Ledger(group, claims=claimed)
+        assert in_the_way((own, tagged, near, far), ledger) == expected
 
 
 @pytest.mark.parametrize(

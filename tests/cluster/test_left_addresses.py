@@ -266,15 +266,17 @@ def test_who_leaves_beside_another_that_has_left_is_told_of_for_as_long(connecti
             one.now += GRACE
             assert await one.locks.release(one.address, one.group, is_needed=no) == "left"
             await connection.kubectl_async("annotate", "service", "past", f"{SHARED_VIP}-")
-            one.now += KEPT - GRACE
+            one.now += KEPT
             assert await one.locks.take(one.address, one.near) == replace(leaving, is_pending=False)
             assert await one.locks.release(one.address, one.group, is_needed=no) == "left"
 
     connection.tell(story)
 
 
-def test_who_leaves_with_an_address_that_another_group_has_keeps_nobody_there_waiting(connection: Connection) -> None:
-    """It is noted on that one's lock, and told of once that has let go."""
+def test_who_leaves_with_an_address_that_another_group_has_is_told_of_once_that_has_let_go(
+    connection: Connection,
+) -> None:
+    """It is noted on that one's lock, with the group that it leaves."""
 
     async def story(api: KubernetesApi) -> None:
         async with left(connection, api) as one:
@@ -283,7 +285,9 @@ def test_who_leaves_with_an_address_that_another_group_has_keeps_nobody_there_wa
             past = await one.past(one.near)
             note = Leaver("past", past.uid, past.resource_version, one.now, "x")
             assert await one.locks.note_leaver(one.address, one.near, note, has_it=True) is None
-            assert await one.locks.take(one.address, one.other, minds_leaver=True) is None
+            with pytest.raises(BeingLeftError) as noted:
+                await one.locks.take(one.address, one.other, minds_leaver=True)
+            assert [leaver.group for leaver in noted.value.leavers] == [one.near]
             asked = list[tuple[Leaver, ...]]()
 
             async def needed_by(leavers: tuple[Leaver, ...]) -> bool:

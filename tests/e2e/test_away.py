@@ -23,10 +23,13 @@ def away(scene: Scene) -> Generator[None]:
     try:
         yield
     finally:
-        for replica in scene.stage.replicas:
-            scene.stage.start_webhook(replica)
-            scene.stage.wait_ready(replica.name, replica.health_port)
         _policy(scene, "Fail")
+        for replica in scene.stage.replicas:
+            if replica.name not in scene.stage.processes:
+                scene.stage.start_webhook(replica)
+            scene.stage.wait_ready(replica.name, replica.health_port)
+        if RECONCILER not in scene.stage.processes:
+            scene.stage.start_reconciler()
 
 
 def _told(scene: Scene) -> dict[str, str]:

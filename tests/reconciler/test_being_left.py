@@ -10,7 +10,8 @@ from cluster.leavers import Leaver
 from reconciler.mover import CLAIM_AGAIN_SECONDS
 from sharedvip.leaving import KEPT
 from sharedvip.ledger import GRACE
-from tests.builders import GROUP
+from sharedvip.model import GroupName
+from tests.builders import GROUP, service
 from tests.reconciler.controller import START
 from tests.reconciler.fake_kubernetes import FakeKubernetes
 from tests.reconciler.test_ledger_keeper import API, WEB, Janitor
@@ -82,6 +83,46 @@ def test_a_lock_tells_of_who_left_until_all_have_seen_it() -> None:
     assert again.keeper.groups_with_addresses() == (GROUP,)
     kubernetes.now = lambda: START + KEPT + timedelta(seconds=1)
     assert asyncio.run(again.keeper.release_addresses(GROUP, None)) is None
+    assert not kubernetes.addresses
+
+
+@pytest.mark.parametrize("is_member", [False, True])
+def test_who_may_leave_another_group_with_the_address_keeps_only_who_joined_with_it(*, is_member: bool) -> None:
+    """It came past admission there, and its leave is noted on this group's lock; it may have joined this one since."""
+    janitor = _being_left()
+    kubernetes = janitor.kubernetes
+    (note,) = kubernetes.noted[ADDRESS]
+    kubernetes.noted[ADDRESS] = (note._replace(group=GroupName(GROUP.namespace, "another")),)
+    if not is_member:
+        kubernetes.ledgers.clear()
+        kubernetes.apply(replace(LEAVER, sharing_key="another"))
+        version = kubernetes.stored[LEAVER.name].resource_version
+        kubernetes.noted[ADDRESS] = (
+            note._replace(group=GroupName(GROUP.namespace, "another"), resource_version=version),
+        )
+        kubernetes.admit(replace(service("db", "5432/TCP"), load_balancer_ip=ADDRESS), at=START)
+
+    janitor.settle()
+    assert ("api 443/TCP" in janitor.claimed()) is not is_member
+
+
+def test_a_lock_stays_for_who_may_leave_another_group_with_the_address() -> None:
+    """In another namespace, where a change of it brings no pass of this group: so it is looked at again."""
+    janitor = Janitor(FakeKubernetes())
+    kubernetes, elsewhere = (
+        janitor.kubernetes,
+        service("web", "80/TCP", namespace="elsewhere", load_balancer_ip=ADDRESS),
+    )
+    kubernetes.apply(elsewhere)
+    stored = kubernetes.stored[elsewhere.name]
+    note = Leaver("web", stored.uid, stored.resource_version, START, "x", GroupName("elsewhere", "another"))
+    kubernetes.addresses[ADDRESS], kubernetes.noted[ADDRESS] = GROUP, (note,)
+    asyncio.run(janitor.keeper.refresh())
+
+    assert asyncio.run(janitor.keeper.release_addresses(GROUP, None)) == LOCK_AGAIN_SECONDS
+    assert list(kubernetes.addresses) == [ADDRESS]
+    janitor.now += GRACE + timedelta(seconds=1)
+    assert asyncio.run(janitor.keeper.release_addresses(GROUP, None)) is None
     assert not kubernetes.addresses
 
 

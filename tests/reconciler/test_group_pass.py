@@ -11,7 +11,7 @@ from reconciler.avi_errors import AviError
 from sharedvip.model import ServiceView
 from simulator.faults import Fault
 from tests.builders import GROUP, service
-from tests.reconciler.controller import START, Avi, Stack, stack
+from tests.reconciler.controller import START, Avi, Stack, process, stack
 from tests.reconciler.fake_kubernetes import FakeKubernetes
 from tests.reconciler.world import Endpoint, Slice
 
@@ -184,6 +184,35 @@ def test_nor_does_it_wait_for_a_controller_that_refuses(tell: Callable[[Story], 
         await reconciler.look()
         assert GROUP not in kubernetes.ledgers
         avi.running.faults.clear()
+
+    tell(story)
+
+
+def test_nor_does_it_go_before_the_controller_was_read(tell: Callable[[Story], None]) -> None:
+    """The reconciler has just begun: the address that the members show stands nowhere else."""
+
+    async def story(reconciler: Stack, kubernetes: FakeKubernetes) -> None:
+        before = kubernetes.vips(WEB, API)
+        kubernetes.ledgers[GROUP] = replace(kubernetes.ledgers[GROUP], is_deleting=True)
+        begun = process(reconciler.client, kubernetes, reconciler.settings)
+        for _ in range(2):
+            await begun.look()
+        assert kubernetes.vips(WEB, API) == before
+        await begun.look_at_all()
+        await begun.look()
+        assert (kubernetes.vips(WEB, API), kubernetes.ledgers[GROUP].is_deleting) == (before, False)
+
+    tell(story)
+
+
+def test_what_somebody_elses_finalizer_keeps_is_served(tell: Callable[[Story], None], avi: Avi) -> None:
+    """Ours is gone, so there is nothing to wait for."""
+
+    async def story(reconciler: Stack, kubernetes: FakeKubernetes) -> None:
+        kubernetes.ledgers[GROUP] = replace(kubernetes.ledgers[GROUP], is_deleting=True, has_finalizer=False)
+        kubernetes.delete(API.name)
+        await reconciler.look()
+        assert avi.calls() == ["PUT l4policyset", "PUT virtualservice", "DELETE pool"]
 
     tell(story)
 

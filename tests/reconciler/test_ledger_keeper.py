@@ -10,8 +10,8 @@ import pytest
 from cluster.errors import ClusterError
 from reconciler.ledger_keeper import LedgerKeeper
 from reconciler.settled import LOOK_AGAIN_SECONDS, Settled
-from sharedvip.ledger import GRACE, Ledger, member_of
-from sharedvip.model import GroupName, Policy, ServiceName, ServiceView
+from sharedvip.ledger import GRACE, Ledger, Release, member_of
+from sharedvip.model import AddressHolder, GroupName, Policy, ServiceName, ServiceView
 from tests.builders import GROUP, listener, service
 from tests.reconciler.controller import START
 from tests.reconciler.fake_kubernetes import FakeKubernetes
@@ -270,6 +270,46 @@ def test_whose_address_is_anothers_for_good_is_a_newcomer_again(age: timedelta, 
     assert janitor.claimed(other.group) == ["dns 80/TCP"]
     if not is_kept:
         assert "already held by shared VIP 'other'" in janitor.settle().refused[WEB.name]
+
+
+class _Written(FakeKubernetes):
+    """A status is written between any two releases."""
+
+    async def release(self, ledger: Ledger, release: Release) -> Ledger | None:
+        """As ``Kubernetes``."""
+        done = await super().release(ledger, release)
+        if done is not None:
+            self.ledgers[ledger.name] = replace(done, resource_version=str(next(self.versions)))
+        return done
+
+
+def test_all_its_members_are_even_where_a_pass_writes_its_status_in_between() -> None:
+    """Nobody else has claimed anything."""
+    kubernetes = _Written()
+    kubernetes.admit(*(replace(each, load_balancer_ip="10.0.0.1") for each in (WEB, API)), at=START)
+    kubernetes.addresses["10.0.0.1"] = GroupName("shop", "other")
+    janitor = Janitor(kubernetes, START + GRACE * 2)
+
+    asyncio.run(janitor.keeper.refresh())
+    assert janitor.claimed() == []
+
+
+def test_who_is_only_about_to_have_an_address_takes_nobody_out() -> None:
+    """It may come to nothing."""
+
+    class Pending(FakeKubernetes):
+        async def take_address(
+            self, address: str, group: GroupName, *, minds_leaver: bool = False
+        ) -> AddressHolder | None:
+            del address, minds_leaver
+            return AddressHolder(group.namespace, service="past", is_pending=True)
+
+    kubernetes = Pending()
+    kubernetes.admit(replace(WEB, load_balancer_ip="10.0.0.1"), at=START)
+    janitor = Janitor(kubernetes, START + GRACE * 2)
+
+    asyncio.run(janitor.keeper.refresh())
+    assert janitor.claimed() == ["web 80/TCP"]
 
 
 def test_an_intended_address_that_is_anothers_takes_nobody_out() -> None:

@@ -179,3 +179,46 @@ def test_who_came_past_admission_leaves_with_what_another_group_just_lets_go(
         assert await scene.claims() == []
 
     tell(connection, story)
+
+
+def test_a_foreign_leave_is_told_by_the_lock_to_a_cache_that_never_showed_it(connection: Connection) -> None:
+    """And while the other group still has the address, nobody who joins that one waits for it."""
+
+    async def story(scene: Scene) -> None:
+        scene.replicas[0].freeze()
+        address, locks = some_address(), AddressLocks(scene.api)
+        owner = await last(scene, "owner", address, key="another")
+        past = await scene.stored("past", "80/TCP", loadBalancerIP=address)
+        await scene.seen("past", by=1)
+        assert messages(await scene.validate(leaving(past), by=1)) == ""
+        peer = scene.new("peer", "443/TCP", key="another", load_balancer_ip=address)
+        assert messages(await scene.validate(peer, by=1)) == ""
+
+        await connection.kubectl_async("delete", "service", "owner")
+        await scene.store.leave(scene.group("another"), member_of(owner))
+        await scene.store.leave(scene.group("another"), member_of(peer.candidate))
+        await left(connection, "past")
+        assert await locks.release(address, scene.group("another"), is_needed=nobody) == "left"
+        joining = scene.new("api", "443/TCP", load_balancer_ip=address)
+        assert f"{address} is already held by Service 'past'" in messages(await scene.validate(joining))
+        assert await scene.claims() == []
+
+    tell(connection, story, replicas=2)
+
+
+def test_whoever_joins_waits_for_a_leave_that_was_noted_while_the_lock_was_nobodys(connection: Connection) -> None:
+    """Another has left with the address, and gone; the lock is the group's again by the leaver's own next request."""
+
+    async def story(scene: Scene) -> None:
+        address = some_address()
+        await gone_with(address, connection, scene)
+        past = await scene.stored("past", "81/TCP", loadBalancerIP=address)
+        await scene.seen("past")
+        assert messages(await scene.validate(leaving(past))) == ""
+        await connection.kubectl_async("delete", "service", "web")
+        assert await AddressLocks(scene.api).take(address, scene.group(), asking=member_of(past)) is None
+
+        joining = replace(scene.new("api", "443/TCP", load_balancer_ip=address), patience_seconds=0.2)
+        assert "Service 'past' is being changed right now" in messages(await scene.validate(joining))
+
+    tell(connection, story)
