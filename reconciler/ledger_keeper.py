@@ -38,6 +38,7 @@ from sharedvip.model import AddressHolder, Denial, Group, GroupName, Policy, Ser
 from sharedvip.parse import shared_values, static_address
 
 _JUDGED_AT_ONCE: Final = 20
+_TRIES: Final = 4
 _log = structlog.get_logger("reconciler.ledger")
 
 
@@ -113,7 +114,9 @@ class LedgerKeeper:
         live: Ledger | None = ledger
         for member in ledger.members:
             # What was judged, and no more: each release brings a pass, and with it a status.
-            while live is not None and live.claims_of(member) == ledger.claims_of(member):
+            for _ in range(_TRIES):
+                if live is None or live.claims_of(member) != ledger.claims_of(member):
+                    break
                 try:
                     live = await self._shrink(live, Release(member, ()))
                 except ClaimLostError:
