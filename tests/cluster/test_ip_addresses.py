@@ -258,9 +258,6 @@ def test_who_leaves_with_an_address_is_told_by_its_lock(connection: Connection, 
     async def story(api: KubernetesApi) -> None:
         locks = AddressLocks(api)
         assert await locks.take(address, group) is None
-        await locks.note_leaver(address, group_in(connection.namespace, "two"), leaver)  # not the one that has it
-        assert await locks.take(address, group, minds_leaver=True) is None
-
         await locks.note_leaver(address, group, leaver)
         assert await locks.take(address, group) is None
         with pytest.raises(BeingLeftError) as told:
