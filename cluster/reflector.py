@@ -69,6 +69,8 @@ class Reflector(Generic[Raw, Record]):
         self._on_change = on_change
         self._clock = clock
         self._records: dict[ObjectName, Record] = {}
+        self.position = ""
+        """The version that the copy has reached, as the API server counts; "" before the first list."""
         self._synced = asyncio.Event()
         self._heard = self._as_of = clock()
         self._failures = 0
@@ -148,7 +150,7 @@ class Reflector(Generic[Raw, Record]):
             await asyncio.sleep(0)  # lets a waiting admission request through between two pages
         self._replace(found)
         # Not at each page: a list that breaks in the middle, again and again, leaves the copy as it was.
-        self._as_of = begun
+        self._as_of, self.position = begun, page.resource_version
         metrics.CACHE_LISTS.labels(self._resource).inc()
         return page.resource_version
 
@@ -196,7 +198,7 @@ class Reflector(Generic[Raw, Record]):
                 self._api.lines(self._path, query=query, idle_seconds=IDLE_SECONDS)
             ) as lines:
                 async for line in lines:
-                    position = self._take(WATCH_EVENT.decode(line)) or position
+                    self.position = position = self._take(WATCH_EVENT.decode(line)) or position
         except Unreachable as error:
             # Nothing is lost: the next watch goes on from here, or a list tells all.
             self._ended("broken")

@@ -3,6 +3,8 @@
 Kept are those with the annotation, those of type LoadBalancer (they may hold an address) and those with our condition.
 """
 
+import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -11,8 +13,9 @@ from urllib.parse import quote
 import msgspec
 
 from cluster.api import KubernetesApi
-from cluster.errors import NotFound
+from cluster.errors import ClusterError, NotFound
 from cluster.index import Index
+from cluster.metadata import ANY_OBJECT, WATCH_EVENT
 from cluster.reflector import Reflector
 from sharedvip.addresses import canonical
 from sharedvip.identity import is_label
@@ -22,6 +25,9 @@ from sharedvip.parse import ServiceObject, parse_service, static_address
 PATH = "/api/v1/services"
 TOMBSTONE_SECONDS = 120.0
 """How long a gone Service is remembered: well beyond the ledger's grace, and then nobody asks."""
+
+_LISTEN_SECONDS = 0.3
+"""What the API server knows it tells in some milliseconds."""
 
 OnServiceChange = Callable[[ServiceView | None, ServiceView | None], None]
 
@@ -56,11 +62,36 @@ async def read_service(
     return replace(parse_service(found), resource_version=found.get("metadata", {}).get("resourceVersion", ""))
 
 
+async def was_deleted(api: KubernetesApi, name: ServiceName, uid: str, *, since: str, seconds: float) -> bool:
+    """Whether that Service was deleted since a version, by the API server's own history; False: it does not say so.
+
+    Args:
+        api: The connection.
+        name: Whose.
+        uid: Of the incarnation that is meant.
+        since: A ``resourceVersion`` of Services; what is older than the API server remembers says nothing.
+        seconds: To listen for.
+    """
+    query = {"watch": "1", "fieldSelector": f"metadata.name={name.name}", "resourceVersion": since}
+    path = f"/api/v1/namespaces/{quote(name.namespace, safe='')}/services"
+    with contextlib.suppress(TimeoutError, ClusterError):
+        async with (
+            asyncio.timeout(seconds),
+            contextlib.aclosing(api.lines(path, query=query, idle_seconds=seconds)) as lines,
+        ):
+            async for line in lines:
+                event = WATCH_EVENT.decode(line)
+                if event.type == "DELETED" and ANY_OBJECT.decode(event.object).metadata.uid == uid:
+                    return True
+    return False
+
+
 class ServiceCache:
     """All Services of interest, indexed by group and address."""
 
     def __init__(self, api: KubernetesApi, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Read nothing before ``run``."""
+        self._api = api
         self.reflector = Reflector(api, PATH, raw=ServiceObject, select=_select, on_change=self._on_change, clock=clock)
         self._clock = clock
         self._subscribers: list[OnServiceChange] = []
@@ -101,6 +132,20 @@ class ServiceCache:
     def was_seen(self, uid: str) -> bool:
         """Whether the Service of that uid was ever observed with the annotation: if it is gone, it was deleted."""
         return uid in self._uids or uid in self._gone
+
+    async def has_gone_unseen(self, name: ServiceName, uid: str) -> bool:
+        """Whether the Service of that uid came and went since what is known here; from now on it counts as seen.
+
+        A watch that broke with the API server is late by half a minute, and by nothing else can one that was deleted
+        be told from one that is on its way.
+        """
+        if self.was_seen(uid) or not self.reflector.position or not all(map(is_label, name)):
+            return False
+        since = self.reflector.position
+        has_gone = await was_deleted(self._api, name, uid, since=since, seconds=_LISTEN_SECONDS)
+        if has_gone:
+            self._bury(uid)
+        return has_gone
 
     def _on_change(self, old: ServiceView | None, new: ServiceView | None) -> None:
         if old is not None:

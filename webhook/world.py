@@ -253,6 +253,10 @@ class World:
         """The group's ledger, live."""
         return await self._store.read(group)
 
+    async def has_gone(self, member: Member, *, namespace: str) -> bool:
+        """Whether a member came and went unseen: the next look knows it."""
+        return await self._services.has_gone_unseen(ServiceName(namespace, member.service), member.uid)
+
     def members(self, group: GroupName) -> tuple[ServiceView, ...]:
         """The group's Services by the cache."""
         return self._services.members(group)
