@@ -288,9 +288,11 @@ async def _absence(town: Town, configurations: list[Manifest]) -> None:
     await town.apply(*ignoring)
     for replica in rig.replicas:
         await asyncio.to_thread(rig.stop, replica.name, kill=True)
+    # Judged together are those that it finds together: alive, it lets in who comes alone, and refuses who comes later.
+    await asyncio.to_thread(rig.stop, RECONCILER, kill=True)
     for arena, is_backwards in zip(town.arenas, (False, True), strict=True):
         await _past_us(arena, town.result, is_backwards=is_backwards)
-    await rig.restart_janitor()
+    await asyncio.to_thread(rig.start_reconciler)
     for replica in rig.replicas:
         await asyncio.to_thread(rig.start_webhook, replica)
     for replica in rig.replicas:
