@@ -74,7 +74,7 @@ async def was_deleted(api: KubernetesApi, name: ServiceName, uid: str, *, since:
     """
     query = {"watch": "1", "fieldSelector": f"metadata.name={name.name}", "resourceVersion": since}
     path = f"/api/v1/namespaces/{quote(name.namespace, safe='')}/services"
-    with contextlib.suppress(TimeoutError, ClusterError):
+    with contextlib.suppress(TimeoutError, ClusterError, msgspec.DecodeError):
         async with (
             asyncio.timeout(seconds),
             contextlib.aclosing(api.lines(path, query=query, idle_seconds=seconds)) as lines,
@@ -139,9 +139,9 @@ class ServiceCache:
         A watch that broke with the API server is late by half a minute, and by nothing else can one that was deleted
         be told from one that is on its way.
         """
-        if self.was_seen(uid) or not self.reflector.position or not all(map(is_label, name)):
-            return False
         since = self.reflector.position
+        if self.was_seen(uid) or not since or not all(map(is_label, name)):
+            return False
         has_gone = await was_deleted(self._api, name, uid, since=since, seconds=_LISTEN_SECONDS)
         if has_gone:
             self._bury(uid)

@@ -23,7 +23,8 @@ from webhook.leaving import leaving_denials
 from webhook.refusals import to_inherit, to_take_out
 from webhook.review import AdmissionRequest, BadReviewError, parse_object
 from webhook.standing import StandingAnswers
-from webhook.world import Asked, World
+from webhook.view import Asked
+from webhook.world import World
 
 _JUDGED: Final = frozenset({"CREATE", "UPDATE"})
 

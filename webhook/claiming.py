@@ -36,10 +36,11 @@ from sharedvip.turning import asked_again
 from webhook import metrics
 from webhook.answer import Answer, already_exists, denied
 from webhook.caller import require_caller
-from webhook.live_peers import changing_peer, have_gone, leaver
+from webhook.live_peers import changing_peer, leaver
 from webhook.patience import Patience
 from webhook.refusals import on_its_way, taken
-from webhook.world import Asked, Look, View, World, asked_addresses
+from webhook.view import Asked, Look, View, asked_addresses
+from webhook.world import World
 
 _GIVE_BACK_TRIES: Final = 4
 
@@ -103,7 +104,7 @@ class Claiming:
             denials, is_pending = (on_its_way(asked, lost_to),), True
         if not denials or (is_pending and await patience.wait(self._world)):
             return look.view
-        return look.view if is_pending and await have_gone(asked, look.view, self._world) else denied(denials)
+        return look.view if is_pending and await self._world.have_gone(asked, look.view) else denied(denials)
 
     async def _try(self, asked: Asked, view: View) -> Answer | ClaimRefused | StaleLedger | None:
         """Claim, if nothing speaks against it; an error: the ledger says no; None: look live first."""

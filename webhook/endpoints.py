@@ -33,7 +33,7 @@ from webhook.reports import Reports
 from webhook.review import AdmissionRequest, BadReviewError, parse_review, render_allowed, render_review
 from webhook.settings import WebhookSettings
 from webhook.standing import StandingAnswers
-from webhook.world import PATIENCE_SECONDS, Asked
+from webhook.view import PATIENCE_SECONDS, Asked
 
 PATIENCE: Final = 0.5
 """The part of the caller's time that may be spent on waiting for others."""

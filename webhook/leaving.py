@@ -21,7 +21,8 @@ from sharedvip.rules import static_address_taken
 from webhook.answer import Answer
 from webhook.caller import require_caller
 from webhook.refusals import to_take_out
-from webhook.world import Asked, World
+from webhook.view import Asked
+from webhook.world import World
 
 
 async def leaving_denials(

@@ -1,23 +1,14 @@
 """On whom in its group a Service that joins may not rely, whatever cache and ledger say; all are looked at live."""
 
-import asyncio
 from typing import Final
 
 from sharedvip.holders import asks_for_its_group, holds_by_itself
 from sharedvip.ledger import Ledger, Member, is_settled_in, member_of
-from webhook.world import Asked, View, World
+from webhook.view import Asked, View
+from webhook.world import World
 
 _ENOUGH_SETTLED: Final = 2
 """Members that are stored with what their group shares: against each other neither can change it alone."""
-_UNSEEN_AT_ONCE: Final = 16
-
-
-async def have_gone(asked: Asked, view: View, world: World) -> bool:
-    """Whether other members came and went without the cache: what they hold is free, and the next look says so."""
-    ledger = view.ledger
-    others = [one for one in (ledger.members if ledger else ()) if one != member_of(asked.candidate)]
-    looks = (world.has_gone(one, namespace=asked.group.namespace) for one in others[:_UNSEEN_AT_ONCE])
-    return any(await asyncio.gather(*looks))
 
 
 async def changing_peer(

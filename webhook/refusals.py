@@ -13,7 +13,7 @@ from sharedvip.model import AddressHolder, Denial, Group, Situation
 from sharedvip.parse import SHARING_KEY_FIELD, shared_values, static_address
 from sharedvip.rules import duplicate_port, static_address_mismatch, static_address_taken
 from sharedvip.wording import quoted, services
-from webhook.world import Asked
+from webhook.view import Asked
 
 _AGAIN: Final = "try again in a moment"
 _TAKE_OUT: Final = "take it out (set it to null where your manifest does not name it)"

@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 from sharedvip.model import GroupName, ServiceName
 from webhook.answer import Answer
 from webhook.review import UNREADABLE, AdmissionRequest, ServiceDocument, ServiceRequest
-from webhook.world import Asked, View, World, asked_addresses
+from webhook.view import Asked, View, asked_addresses
+from webhook.world import World
 
 LIMIT: Final = 4096
 """Services remembered, some 4 MB where each has one or two warnings (measured); the first remembered goes first."""

@@ -6,159 +6,30 @@ to say no: before a refusal, everything that stands in the way is looked at live
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-
-from starlette.types import Receive
 
 from cluster.api import KubernetesApi
 from cluster.services import ServiceCache, read_service
 from cluster.shared_vip_cache import SharedVipCache
 from cluster.shared_vips import SharedVipStore
-from sharedvip.decide import decide, existing_denials, new_denials
+from sharedvip.decide import decide
 from sharedvip.holders import address_holders, as_joining
-from sharedvip.ledger import GRACE, Claim, Ledger, Member, group_of, is_accepted, is_given_up, member_of
+from sharedvip.ledger import GRACE, Claim, Ledger, Member, is_given_up, member_of
 from sharedvip.model import (
     AddressHolder,
-    Denial,
     Group,
     GroupName,
     Policy,
     ServiceName,
     ServiceView,
-    SharedValues,
     Situation,
 )
-from sharedvip.parse import shared_values, static_address
-from sharedvip.turning import change_under_way, is_outdated, is_overtaken, values_to_claim
-from webhook.caller import waiting
+from sharedvip.parse import shared_values
 from webhook.held import HeldAddresses
+from webhook.view import Asked, Look, View, asked_addresses
 
-PATIENCE_SECONDS = 1.0
-"""How long to wait for what is on its way: a create takes some 10 ms from its claim to the watch."""
 _LOOKS_AT_ONCE = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One request: the Service as it is to be, and as it is stored (None for a create)."""
-
-    candidate: ServiceView
-    old: ServiceView | None
-    is_dry_run: bool = False
-    patience_seconds: float = PATIENCE_SECONDS
-    """How long it may wait for others: less where its caller is in a hurry, or the refusal would come too late."""
-    caller: Receive = waiting
-    """By which its caller says that it is gone."""
-
-    @property
-    def group(self) -> GroupName:
-        """The group that the candidate asks for; only for one that asks."""
-        return GroupName(self.candidate.name.namespace, self.candidate.sharing_key or "")
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """The group as it is known at one moment."""
-
-    ledger: Ledger | None
-    services: tuple[ServiceView, ...]
-    holders: tuple[AddressHolder, ...]
-    policy: Policy
-    at: datetime
-    """UTC."""
-    intended_holders: tuple[AddressHolder, ...] = ()
-    is_live: bool = False
-    """Whether all that speaks against the candidate was looked at live."""
-    is_forcing: bool = False
-    """Whether a claim may take over what it meets: only what no member owns was in the way."""
-
-    def situation(self, asked: Asked) -> Situation:
-        """What the rules look at."""
-        return Situation(
-            self.group(asked),
-            self.holders,
-            self.policy,
-            self.intended_holders,
-            is_member=self.has_accepted(asked),
-        )
-
-    def has_accepted(self, asked: Asked) -> bool:
-        """Whether the Service as it is stored is a member of the candidate's group."""
-        return asked.old is not None and is_accepted(self.ledger, asked.old)
-
-    def was_accepted_before(self, asked: Asked) -> bool:
-        """Likewise without what was claimed, or asked for again, by requests that may still come to nothing."""
-        old, ledger = asked.old, self.ledger
-        if old is None or ledger is None or not self.has_accepted(asked):
-            return False
-        held = (claim for claim in ledger.claims_of(member_of(old)) if claim.asked_at is None)
-        return {c.listener for c in held if not c.may_be_on_its_way(old, now=self.at)}.issuperset(old.listeners)
-
-    def group(self, asked: Asked) -> Group:
-        """The group as the candidate meets it."""
-        return group_of(asked.group, ledger=self.ledger, services=self.services, candidate=asked.candidate)
-
-    def shared(self, asked: Asked) -> SharedValues:
-        """What the candidate is to claim to share."""
-        under_way, group = self.change_under_way(asked), self.group(asked)
-        return values_to_claim(asked.candidate, old=asked.old, group=group, under_way=under_way)
-
-    def change_under_way(self, asked: Asked) -> SharedValues | None:
-        """What the candidate's group is to share by another request for it, which may still be stored."""
-        return change_under_way(self.ledger, asked.old, now=self.at)
-
-    def is_overtaken(self, asked: Asked) -> bool:
-        """Whether another request for the candidate, on its way, makes its group share something else."""
-        under_way = self.change_under_way(asked)
-        # Nearly always None: then nobody has to look at the group once more.
-        return under_way is not None and is_overtaken(
-            self.shared(asked), candidate=asked.candidate, old=asked.old, under_way=under_way
-        )
-
-    def is_outdated(self, asked: Asked) -> bool:
-        """Whether the ledger knows of a request over another version than the one that this was computed from."""
-        return asked.old is not None and is_outdated(self.ledger, asked.old, now=self.at)
-
-    def has_another_on_its_way(self, asked: Asked) -> bool:
-        """Whether another request, over the same version, may be stored."""
-        claims = self.ledger.claims_of(member_of(asked.candidate)) if self.ledger else ()
-        return any(claim.may_be_on_its_way(asked.old, now=self.at) for claim in claims)
-
-    def denials(self, asked: Asked) -> tuple[Denial, ...]:
-        """The new violations."""
-        return new_denials(asked.candidate, old=asked.old, situation=self.situation(asked))
-
-    def is_only_pending(self, asked: Asked) -> bool:
-        """Whether nothing stands in the way but what is on its way itself."""
-        return not new_denials(asked.candidate, old=asked.old, situation=self._settled(asked))
-
-    def is_old_only_pending(self, asked: Asked) -> bool:
-        """Likewise of what an update leaves as it was."""
-        return not existing_denials(asked.candidate, old=asked.old, situation=self._settled(asked))
-
-    def _settled(self, asked: Asked) -> Situation:
-        """Without what is on its way itself."""
-        situation = self.situation(asked)
-        stored = tuple(peer for peer in situation.group.peers if not peer.is_pending)
-        return replace(
-            situation,
-            group=replace(situation.group, peers=stored),
-            address_holders=tuple(holder for holder in situation.address_holders if not holder.is_pending),
-            intended_holders=tuple(holder for holder in situation.intended_holders if not holder.is_pending),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """The group as it is now."""
-
-    view: View
-    """Without what is stale."""
-    stale: tuple[Claim, ...] = ()
-    """Claims in the way of which nothing will ever come: their Service is gone, or never came within the grace."""
-    stored: ServiceView | None = None
-    """The Service of the candidate's name, if one is there."""
 
 
 class World:
@@ -253,9 +124,15 @@ class World:
         """The group's ledger, live."""
         return await self._store.read(group)
 
-    async def has_gone(self, member: Member, *, namespace: str) -> bool:
-        """Whether a member came and went unseen: the next look knows it."""
-        return await self._services.has_gone_unseen(ServiceName(namespace, member.service), member.uid)
+    async def have_gone(self, asked: Asked, view: View) -> bool:
+        """Whether Services whose claims are in the way came and went without the cache: then the next look says so."""
+        claims = _in_the_way(asked, view.ledger)
+        unseen = {Member(claim.service, claim.uid) for claim in set(claims) - self._seen(claims)}
+        asking = (
+            self._services.has_gone_unseen(ServiceName(asked.group.namespace, member.service), member.uid)
+            for member in sorted(unseen)[:_LOOKS_AT_ONCE]
+        )
+        return any(await asyncio.gather(*asking))
 
     def members(self, group: GroupName) -> tuple[ServiceView, ...]:
         """The group's Services by the cache."""
@@ -341,11 +218,6 @@ class World:
             services=_merged(self._services.by_address(address), live or {}),
             groups=self._ledgers.by_address(address),
         )
-
-
-def asked_addresses(asked: Asked) -> tuple[str, str]:
-    """What the candidate has, and what it intends to have where that is another; "" for none."""
-    return static_address(asked.candidate), shared_values(asked.candidate).intended_address
 
 
 def _in_the_way(asked: Asked, ledger: Ledger | None) -> tuple[Claim, ...]:

@@ -25,7 +25,7 @@ from sharedvip.model import GroupName, ServiceView, Situation
 from sharedvip.parse import ServiceObject, parse_service
 from webhook.admission import parse_asked
 from webhook.review import parse_review
-from webhook.world import Asked
+from webhook.view import Asked
 
 NAMESPACES = (Namespace("ns-a", 20), Namespace("ns-b", 10))
 GROUPS = tuple(groups(NAMESPACES))

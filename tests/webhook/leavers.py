@@ -10,7 +10,7 @@ from sharedvip.model import ServiceView
 from tests.builders import KEY, ServiceFields
 from tests.cluster.connection import Connection
 from tests.webhook.replicas import Scene
-from webhook.world import Asked
+from webhook.view import Asked
 
 
 def leaving(old: ServiceView, **fields: Unpack[ServiceFields]) -> Asked:

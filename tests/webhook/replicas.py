@@ -25,7 +25,8 @@ from tests.cluster.connection import Connection
 from webhook.admission import Admission
 from webhook.answer import Answer
 from webhook.claiming import Claiming
-from webhook.world import Asked, World
+from webhook.view import Asked
+from webhook.world import World
 
 DEADLINE_SECONDS = 20.0
 _LOOK_AGAIN_SECONDS = 0.02

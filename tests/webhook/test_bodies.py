@@ -13,7 +13,7 @@ from webhook.admission import Admission
 from webhook.answer import Answer
 from webhook.endpoints import BODIES, AdmissionEndpoint
 from webhook.settings import WebhookSettings
-from webhook.world import Asked
+from webhook.view import Asked
 
 BODY = encoded(review())
 

@@ -10,7 +10,8 @@ from tests.builders import KEY, listener
 from tests.cluster.connection import Connection
 from tests.webhook.replicas import Scene, messages, now, some_address, tell
 from webhook.answer import Verdict
-from webhook.world import Asked, Look, World
+from webhook.view import Asked, Look
+from webhook.world import World
 
 pytestmark = pytest.mark.e2e
 

@@ -15,7 +15,7 @@ from tests.cluster.connection import Connection
 from tests.webhook.replicas import DEADLINE_SECONDS, Scene, messages, replica, some_address, tell
 from tests.webhook.samples import writes
 from webhook.answer import Verdict
-from webhook.world import Asked
+from webhook.view import Asked
 
 pytestmark = pytest.mark.e2e
 

@@ -15,7 +15,7 @@ from tests.webhook.reviews import Object, encoded, post, review
 from tests.webhook.validate_endpoint import ask, deciding, endpoint, failing
 from webhook import metrics
 from webhook.answer import Answer, Verdict, already_exists, denied
-from webhook.world import Asked
+from webhook.view import Asked
 
 DENIAL = Denial("duplicate-port", "spec.ports[0]", "is wrong", "do right", "80/TCP", ("other",))
 

@@ -14,7 +14,7 @@ from tests.cluster.connection import Connection
 from tests.webhook.leavers import last, leaving, left, nobody
 from tests.webhook.replicas import Scene, messages, now, some_address, tell
 from webhook.answer import Verdict
-from webhook.world import Asked
+from webhook.view import Asked
 
 pytestmark = pytest.mark.e2e
 

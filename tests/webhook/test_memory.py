@@ -21,7 +21,7 @@ from tests.webhook.reviews import encoded, post, review
 from tests.webhook.validate_endpoint import allow, endpoint, failing, never
 from webhook.answer import Answer
 from webhook.memory import keep_trimmed
-from webhook.world import Asked
+from webhook.view import Asked
 
 LANES, BODIES_A_LANE = 12, 12
 MEBIBYTE = 2**20

@@ -12,7 +12,7 @@ from tests.webhook.validate_endpoint import ask, endpoint, failing, failures, ne
 from webhook import metrics
 from webhook.answer import Answer
 from webhook.deadline import deadline_seconds
-from webhook.world import Asked
+from webhook.view import Asked
 
 
 @pytest.mark.parametrize(

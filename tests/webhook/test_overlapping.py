@@ -15,7 +15,7 @@ from sharedvip.parse import shared_values
 from tests.builders import KEY
 from tests.cluster.connection import Connection
 from tests.webhook.replicas import DEADLINE_SECONDS, Scene, messages, now, replica, some_address, tell
-from webhook.world import Asked
+from webhook.view import Asked
 
 pytestmark = pytest.mark.e2e
 

@@ -23,7 +23,8 @@ from webhook.admission import Admission, parse_asked
 from webhook.answer import Answer
 from webhook.claiming import Claiming
 from webhook.review import AdmissionRequest, parse_review
-from webhook.world import View, World
+from webhook.view import View
+from webhook.world import World
 
 PORT: dict[str, object] = {"name": "tcp-80", "port": 80, "protocol": "TCP", "targetPort": 8080}
 NO_API = cast("KubernetesApi", None)

@@ -17,7 +17,8 @@ from tests.builders import NAMESPACE, service
 from webhook.admission import Admission
 from webhook.claiming import Claiming
 from webhook.review import BadReviewError
-from webhook.world import Asked, World
+from webhook.view import Asked
+from webhook.world import World
 
 NO_API = cast("KubernetesApi", None)
 

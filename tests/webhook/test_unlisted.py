@@ -11,7 +11,7 @@ import pytest
 from tests.builders import KEY
 from tests.cluster.connection import Connection
 from tests.webhook.replicas import Scene, messages, some_address, tell
-from webhook.world import Asked
+from webhook.view import Asked
 
 pytestmark = pytest.mark.e2e
 

@@ -14,7 +14,7 @@ from sharedvip.turning import asked_again
 from tests.builders import GROUP, service
 from tests.strategies import START
 from webhook.claiming import addresses_to_lock
-from webhook.world import Asked, View
+from webhook.view import Asked, View
 
 A, C, D = "100.64.196.1", "100.64.196.3", "100.64.196.4"
 OLD = replace(service("web", load_balancer_ip=A), resource_version="7")

@@ -14,7 +14,7 @@ from webhook.admission import Admission
 from webhook.answer import Answer
 from webhook.endpoints import AdmissionEndpoint
 from webhook.settings import WebhookSettings
-from webhook.world import Asked
+from webhook.view import Asked
 
 Decide = Callable[[Asked], Awaitable[Answer]]
 
