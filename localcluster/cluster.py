@@ -210,9 +210,9 @@ class LocalCluster:
         """
         command = [str(self.kubectl), f"--kubeconfig={kubeconfig or self.kubeconfig}", *args]
         # HOME: kubectl keeps what it discovered there, and reads the user's preferences from there. PATH: it runs diff.
-        environment = {"HOME": str(self.directory), "PATH": os.defpath, "KUBE_EDITOR": editor}
-        # Where an edit that was refused is kept.
-        environment["TMPDIR"] = str(self.directory)
+        # TMPDIR: it keeps an edit there that was refused.
+        folder = str(self.directory)
+        environment = {"HOME": folder, "TMPDIR": folder, "PATH": os.defpath, "KUBE_EDITOR": editor}
         try:
             done = subprocess.run(  # noqa: S603 - the caller is a test or a demo
                 command,

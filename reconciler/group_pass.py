@@ -110,7 +110,7 @@ class FullPass:
             ClusterError: The API server refused or could not be asked.
         """
         settled = await self._keeper.settle(group)
-        if self._avi.unknown is None and await is_made_anew(self._kubernetes, group, settled.ledger):
+        if self._avi.unknown is None and await let_go_if_deleted(self._kubernetes, group, settled.ledger):
             self._keeper.forget(group)
             return Outcome()
         built = await self._build(group, settled.ledger)
@@ -220,8 +220,8 @@ def is_over(kubernetes: Kubernetes, group: GroupName, ledger: Ledger | None) -> 
     return not _has_members(kubernetes, group) and (ledger is None or not ledger.claims)
 
 
-async def is_made_anew(kubernetes: Kubernetes, group: GroupName, ledger: Ledger | None) -> bool:
-    """Whether somebody deleted the ``SharedVIP`` of a living group: it goes before anything is tried, and has gone.
+async def let_go_if_deleted(kubernetes: Kubernetes, group: GroupName, ledger: Ledger | None) -> bool:
+    """Let the ``SharedVIP`` of a living group go that somebody deleted, before anything is tried; whether it was one.
 
     Until then nobody can join. Its Services come back as newcomers, and find on Avi what they need. An address that
     only the ``SharedVIP`` knows would be lost, so where nobody has read the Controller yet it is not to go.

@@ -7,7 +7,7 @@ a group lives on, and refuses the change of address that would freeze it under A
 from collections.abc import Sequence
 from typing import Final
 
-from reconciler.group_pass import CONFLICT, Outcome, is_made_anew, is_over, let_go, not_let_in, warn
+from reconciler.group_pass import CONFLICT, Outcome, is_over, let_go, let_go_if_deleted, not_let_in, warn
 from reconciler.ledger_keeper import LedgerKeeper
 from reconciler.ports import GroupReport, Kubernetes, Verdict
 from reconciler.settled import Settled, soonest
@@ -39,7 +39,7 @@ class GuardPass:
             ClusterError: The API server refused or could not be asked.
         """
         settled = await self._keeper.settle(group)
-        if await is_made_anew(self._kubernetes, group, settled.ledger):
+        if await let_go_if_deleted(self._kubernetes, group, settled.ledger):
             # It has a finalizer of before, when the mode was another.
             self._keeper.forget(group)
             return Outcome()
@@ -63,8 +63,9 @@ class GuardPass:
 def _report(accepted: Sequence[ServiceView], settled: Settled) -> GroupReport:
     shown = [set(map(canonical, service.vips)) for service in accepted if service.vips]
     # One VIP may have two addresses, and a member show one of them: what all show is the group's, an IPv4 one first.
-    common = sorted(set[str]().union(*shown).intersection(*shown), key=lambda vip: (":" in vip, vip))
-    vips = common[:1] or sorted(set[str]().union(*shown))
+    all_shown = set[str]().union(*shown)
+    common = sorted(all_shown.intersection(*shown), key=lambda vip: (":" in vip, vip))
+    vips = common[:1] or sorted(all_shown)
     names = tuple(service.name.name for service in accepted)
     return GroupReport(
         vip=common[0] if common else "",

@@ -42,10 +42,9 @@ def change_of_nothing(size: int) -> bytes:
     request: dict[str, Any] = {"uid": "polite", "operation": "UPDATE", "namespace": "default", "name": "web"}
     request |= {"kind": {"version": "v1", "kind": "Service"}, "object": service, "oldObject": service}
     whole = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
-    parts = json.dumps(whole).encode().split(b"PADDING")
-    room = size - sum(map(len, parts))
-    first, *rest = (b"x" * (room // 2), b"x" * (room - room // 2))
-    return b"".join((parts[0], first, parts[1], *rest, parts[2]))
+    begin, middle, end = json.dumps(whole).encode().split(b"PADDING")
+    room = size - len(begin + middle + end)
+    return begin + b"x" * (room // 2) + middle + b"x" * (room - room // 2) + end
 
 
 def _fault(reply: Reply, *right: int, is_cut_right: bool = False) -> str:
@@ -63,10 +62,8 @@ async def _ask(address: Address, request: bytes, *right: int, is_cut_right: bool
 
 async def body_at_the_limit(chance: random.Random, address: Address) -> str:
     """Exactly 7 MiB."""
-    made = chance.choice((deletion, change_of_nothing))
-    return await _ask(
-        address, post(chance.choice(("/validate", "/mutate")), made(LIMIT_BYTES - chance.randrange(2))), 200
-    )
+    made, path = chance.choice((deletion, change_of_nothing)), chance.choice(("/validate", "/mutate"))
+    return await _ask(address, post(path, made(LIMIT_BYTES - chance.randrange(2))), 200)
 
 
 async def body_beyond_the_limit(chance: random.Random, address: Address) -> str:

@@ -61,10 +61,19 @@ class Left:
         await self.locks.note_leaver(self.address, self.group, self.leaver("first"))
         assert await self.locks.release(self.address, self.group, is_needed=no) == "left"
 
-    async def past(self, group: GroupName) -> ServiceView:
-        """A member with the address that came past admission."""
-        await self._create({"name": "past", "annotations": {SHARED_VIP: group.key}})
-        return await self._stored("past")
+    async def past(self) -> tuple[ServiceView, Leaver]:
+        """A member of the near group with the address that came past admission, and what is noted when it leaves."""
+        await self._create({"name": "past", "annotations": {SHARED_VIP: self.near.key}})
+        stored = await self._stored("past")
+        return stored, Leaver("past", stored.uid, stored.resource_version, self.now, "x")
+
+    async def noted_on_anothers(self) -> tuple[ServiceView, Leaver]:
+        """Likewise; the lock is another group's by now, and the leave is noted there."""
+        await self.goes()
+        assert await self.locks.take(self.address, self.other) is None
+        past, note = await self.past()
+        assert await self.locks.note_leaver(self.address, self.near, note, has_it=True) is None
+        return past, note
 
     async def itself(self) -> Member:
         """The Service that has left, as it is stored."""
@@ -254,8 +263,7 @@ def test_who_leaves_beside_another_that_has_left_is_told_of_for_as_long(connecti
 
     async def story(api: KubernetesApi) -> None:
         async with left(connection, api) as one:
-            web, past = AddressHolder(connection.namespace, service="web"), await one.past(one.near)
-            note = Leaver("past", past.uid, past.resource_version, one.now, "x")
+            web, (_, note) = AddressHolder(connection.namespace, service="web"), await one.past()
             one.now += KEPT
             note = note._replace(since=one.now)
             assert await one.locks.note_leaver(one.address, one.near, note, has_it=True) == web
@@ -280,11 +288,7 @@ def test_who_leaves_with_an_address_that_another_group_has_is_told_of_once_that_
 
     async def story(api: KubernetesApi) -> None:
         async with left(connection, api) as one:
-            await one.goes()
-            assert await one.locks.take(one.address, one.other) is None
-            past = await one.past(one.near)
-            note = Leaver("past", past.uid, past.resource_version, one.now, "x")
-            assert await one.locks.note_leaver(one.address, one.near, note, has_it=True) is None
+            past, note = await one.noted_on_anothers()
             with pytest.raises(BeingLeftError) as noted:
                 await one.locks.take(one.address, one.other, minds_leaver=True)
             assert [leaver.group for leaver in noted.value.leavers] == [one.near]
@@ -313,11 +317,7 @@ def test_a_refused_leave_is_taken_back_from_another_groups_lock(connection: Conn
 
     async def story(api: KubernetesApi) -> None:
         async with left(connection, api) as one:
-            await one.goes()
-            assert await one.locks.take(one.address, one.other) is None
-            past = await one.past(one.near)
-            note = Leaver("past", past.uid, past.resource_version, one.now, "x")
-            assert await one.locks.note_leaver(one.address, one.near, note, has_it=True) is None
+            _, note = await one.noted_on_anothers()
             await one.locks.forget_leaver(one.address, one.near, note)
             assert await one.locks.release(one.address, one.other, is_needed=no) == "unlocked"
 
