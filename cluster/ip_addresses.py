@@ -75,7 +75,7 @@ class AddressLocks:
 
         Args:
             api: The connection.
-            on_write: Told before a lock is made; may raise to forbid it.
+            on_write: Told before anything is written; may raise to forbid it.
             now: UTC.
         """
         self._api: Final = api
@@ -204,7 +204,6 @@ class AddressLocks:
         self, left: IPAddress, group: GroupName, asking: Member | None, timeout_seconds: float
     ) -> bool:
         """False: somebody was faster."""
-        self._on_write()
         if is_of(left, group):
             return await self._has_said(left, {LEFT_ANNOTATION: None}, timeout_seconds)
         # Who left with the address, and asks now, has it until that is stored.
@@ -221,6 +220,7 @@ class AddressLocks:
         """False: somebody was faster, and may have given it to another group by now."""
         version = {"uid": found.metadata.uid, "resourceVersion": found.metadata.resource_version}
         body = msgspec.json.encode({"preconditions": version})
+        self._on_write()
         try:
             await self._api.request("DELETE", path_of(found.metadata.name), body=body, timeout_seconds=timeout_seconds)
         except (NotFound, Conflict):
@@ -309,6 +309,7 @@ class AddressLocks:
     async def _annotate(self, found: IPAddress, said: Mapping[str, str | None], timeout_seconds: float) -> IPAddress:
         version = {"resourceVersion": found.metadata.resource_version, "uid": found.metadata.uid}
         body = msgspec.json.encode({"metadata": {**version, "annotations": said}})
+        self._on_write()
         answer = await self._api.request(
             "PATCH", path_of(found.metadata.name), body=body, content_type=MERGE_PATCH, timeout_seconds=timeout_seconds
         )

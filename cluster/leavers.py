@@ -38,7 +38,7 @@ class Leaver(NamedTuple):
 
 
 class BeingLeftError(Exception):
-    """The group has the address, and may just be losing it: its last member has asked to take it along."""
+    """The address's lock tells of somebody who has asked to leave with it, of the group that has it or of another."""
 
     def __init__(self, leavers: tuple[Leaver, ...]) -> None:
         """Who that may be."""

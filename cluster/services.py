@@ -7,10 +7,12 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from urllib.parse import quote
 
 import msgspec
+import structlog
 
 from cluster.api import KubernetesApi
 from cluster.errors import ClusterError, NotFound
@@ -32,6 +34,8 @@ _LISTEN_SECONDS = 0.3
 OnServiceChange = Callable[[ServiceView | None, ServiceView | None], None]
 
 _DECODER = msgspec.json.Decoder(ServiceObject)
+
+_log = structlog.get_logger()
 
 
 async def read_service(
@@ -62,28 +66,37 @@ async def read_service(
     return replace(parse_service(found), resource_version=found.get("metadata", {}).get("resourceVersion", ""))
 
 
-async def was_deleted(api: KubernetesApi, name: ServiceName, uid: str, *, since: str, seconds: float) -> bool:
-    """Whether that Service was deleted since a version, by the API server's own history; False: it does not say so.
+async def deleted_since(
+    api: KubernetesApi, namespace: str, uids: AbstractSet[str], *, since: str, seconds: float
+) -> frozenset[str]:
+    """Which of those Services were deleted since a version, by the API server's own history; it may not know of all.
 
     Args:
         api: The connection.
-        name: Whose.
-        uid: Of the incarnation that is meant.
+        namespace: Theirs.
+        uids: Of the incarnations that are meant.
         since: A ``resourceVersion`` of Services; what is older than the API server remembers says nothing.
         seconds: To listen for.
     """
-    query = {"watch": "1", "fieldSelector": f"metadata.name={name.name}", "resourceVersion": since}
-    path = f"/api/v1/namespaces/{quote(name.namespace, safe='')}/services"
-    with contextlib.suppress(TimeoutError, ClusterError, msgspec.DecodeError):
+    query = {"watch": "1", "resourceVersion": since}
+    path = f"/api/v1/namespaces/{quote(namespace, safe='')}/services"
+    found = set[str]()
+    try:
         async with (
             asyncio.timeout(seconds),
             contextlib.aclosing(api.lines(path, query=query, idle_seconds=seconds)) as lines,
         ):
             async for line in lines:
                 event = WATCH_EVENT.decode(line)
-                if event.type == "DELETED" and ANY_OBJECT.decode(event.object).metadata.uid == uid:
-                    return True
-    return False
+                if event.type == "DELETED":
+                    found |= uids & {ANY_OBJECT.decode(event.object).metadata.uid}
+                if found == uids:
+                    break
+    except TimeoutError:
+        pass  # the API server never says that this was all
+    except (ClusterError, msgspec.DecodeError) as error:
+        _log.info("services.history_unknown", namespace=namespace, since=since, error=str(error))
+    return frozenset(found)
 
 
 class ServiceCache:
@@ -133,19 +146,25 @@ class ServiceCache:
         """Whether the Service of that uid was ever observed with the annotation: if it is gone, it was deleted."""
         return uid in self._uids or uid in self._gone
 
-    async def has_gone_unseen(self, name: ServiceName, uid: str) -> bool:
-        """Whether the Service of that uid came and went since what is known here; from now on it counts as seen.
+    async def have_gone_unseen(self, namespace: str, uids: Iterable[str], *, seconds: float) -> bool:
+        """Whether any of the Services of those uids came and went since what is known here; from now on it was seen.
 
         A watch that broke with the API server is late by half a minute, and by nothing else can one that was deleted
         be told from one that is on its way.
+
+        Args:
+            namespace: Theirs.
+            uids: Those that were seen already are not asked about.
+            seconds: To listen for, at most.
         """
-        since = self.reflector.position
-        if self.was_seen(uid) or not since or not all(map(is_label, name)):
+        since, unseen = self.reflector.position, frozenset(uid for uid in uids if not self.was_seen(uid))
+        if not unseen or not since or not is_label(namespace):
             return False
-        has_gone = await was_deleted(self._api, name, uid, since=since, seconds=_LISTEN_SECONDS)
-        if has_gone:
+        seconds = min(seconds, _LISTEN_SECONDS)
+        gone = await deleted_since(self._api, namespace, unseen, since=since, seconds=seconds)
+        for uid in gone:
             self._bury(uid)
-        return has_gone
+        return bool(gone)
 
     def _on_change(self, old: ServiceView | None, new: ServiceView | None) -> None:
         if old is not None:

@@ -111,7 +111,7 @@ class FullPass:
         """
         settled = await self._keeper.settle(group)
         if self._avi.unknown is None and await let_go_if_deleted(self._kubernetes, group, settled.ledger):
-            self._keeper.forget(group)
+            self._keeper.begin_anew(group)
             return Outcome()
         built = await self._build(group, settled.ledger)
         untold = await self._tell(group, settled, built)
@@ -228,8 +228,11 @@ async def let_go_if_deleted(kubernetes: Kubernetes, group: GroupName, ledger: Le
     """
     if ledger is None or not (ledger.is_deleting and ledger.has_finalizer and _has_members(kubernetes, group)):
         return False
-    # As it is stored: what was settled may say otherwise of a change that is on its way.
-    await let_go(kubernetes, await kubernetes.read_ledger(group))
+    # As it is stored: what was settled may say otherwise of a change that is on its way. And a watch is late: one that
+    # was made anew since holds claims that nothing else knows.
+    live = await kubernetes.read_ledger(group)
+    if live is not None and live.is_deleting:
+        await let_go(kubernetes, live)
     return True
 
 

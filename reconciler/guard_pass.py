@@ -41,7 +41,7 @@ class GuardPass:
         settled = await self._keeper.settle(group)
         if await let_go_if_deleted(self._kubernetes, group, settled.ledger):
             # It has a finalizer of before, when the mode was another.
-            self._keeper.forget(group)
+            self._keeper.begin_anew(group)
             return Outcome()
         await self._tell(group, settled)
         again_seconds = await self._keeper.release_addresses(group, settled.ledger)

@@ -113,9 +113,9 @@ class LedgerKeeper:
             return
         live: Ledger | None = ledger
         for member in ledger.members:
-            # What was judged, and no more: each release brings a pass, and with it a status.
+            # What was judged, and no more: each release brings a pass, and with it a status, which may name a VIP.
             for _ in range(_TRIES):
-                if live is None or live.claims_of(member) != ledger.claims_of(member):
+                if live is None or live.vip or live.claims_of(member) != ledger.claims_of(member):
                     break
                 try:
                     live = await self._shrink(live, Release(member, ()))
@@ -173,6 +173,10 @@ class LedgerKeeper:
     def forget(self, group: GroupName) -> None:
         """The group is no more."""
         self._unlocking.forget(group)
+        self.begin_anew(group)
+
+    def begin_anew(self, group: GroupName) -> None:
+        """Its ledger is no more, and it lives: what it has locked, or has begun to unlock, is to be known still."""
         self._newcomers.forget(group)
         for memory in (self._confirmed, self._written):
             memory.pop(group, None)

@@ -184,6 +184,10 @@ class Arena:
         path = f"{self._path()}?labelSelector={ROUND_LABEL}%3D{ticket}"
         await self.send(Write("DELETE", path, b""))
 
+    async def clear(self) -> None:
+        """Delete every Service of the namespace, in one request."""
+        await self.send(Write("DELETE", self._path(), b""))
+
     def _path(self, name: str = "") -> str:
         collection = f"/api/v1/namespaces/{self.namespace}/services"
         return f"{collection}/{name}" if name else collection

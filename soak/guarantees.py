@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -15,7 +15,7 @@ from sharedvip.ledger import GRACE
 from soak import claims, living, serving, storms, strangers, updates
 from soak.arena import Arena
 from soak.fuzz import fuzz
-from soak.races import RACES, WRITERS, Race, run_race
+from soak.races import KEPT_ROUNDS, RACES, WRITERS, Race, run_race
 from soak.result import Result
 from soak.rig import Rig
 from soak.saturation import saturated
@@ -40,6 +40,7 @@ class Trial:
     api: KubernetesApi
     rounds: int
     result: Result
+    arenas: list[Arena] = field(default_factory=list[Arena])
 
     @property
     def is_short(self) -> bool:
@@ -50,7 +51,8 @@ class Trial:
         """A namespace of its own."""
         fresh = f"{name}-{secrets.token_hex(2)}"
         await asyncio.to_thread(self.rig.cluster.create_namespace, fresh)
-        return Arena(self.api, fresh)
+        self.arenas.append(Arena(self.api, fresh))
+        return self.arenas[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +64,16 @@ class Guarantee:
     run: Callable[[Trial], Awaitable[None]]
 
     async def keep(self, rig: Rig, api: KubernetesApi, *, rounds: int) -> Result:
-        """Try it, then look at the whole world once more; what cannot be tried to its end is not kept."""
+        """Try it, then look at the whole world once more; what cannot be tried to its end is not kept.
+
+        Twice: with the last rounds' Services, which must have their claims and locks, and without them.
+        """
         result, begun = Result(self.name, self.tried), time.monotonic()
         trial = Trial(rig, api, rounds, result)
         try:
             await self.run(trial)
+            await _look_around(trial)
+            await asyncio.gather(*(arena.clear() for arena in trial.arenas))
             await _look_around(trial)
         except Exception as error:  # noqa: BLE001 - the other guarantees are to be tried all the same
             result.expect(is_so=False, breach=f"ended early: {error!r}")
@@ -135,13 +142,15 @@ async def _serving(program: Callable[..., Awaitable[None]], trial: Trial) -> Non
 
 async def _in_lanes(program: Callable[..., Awaitable[None]], trial: Trial, *arenas: Arena, lanes: int) -> None:
     """Rounds, some at a time, so that all replicas have to do with them."""
-    tickets, before = iter([arenas[0].ticket() for _ in range(trial.rounds)]), await trial.rig.decided()
+    all_tickets, before = [arenas[0].ticket() for _ in range(trial.rounds)], await trial.rig.decided()
+    tickets, kept = iter(all_tickets), all_tickets[-KEPT_ROUNDS:]
 
     async def lane() -> None:
         for ticket in tickets:
             await program(*arenas, ticket=ticket, result=trial.result)
             trial.result.rounds += 1
-            await asyncio.gather(*(arena.delete_round(ticket) for arena in arenas))
+            if ticket not in kept:
+                await asyncio.gather(*(arena.delete_round(ticket) for arena in arenas))
 
     # Each lane asks for one thing at a time, and the API server keeps to the connections it used last.
     await asyncio.gather(*(lane() for _ in range(lanes)))
@@ -194,6 +203,7 @@ async def _saturated(trial: Trial) -> None:
 
 
 def _clear(rig: Rig, namespace: str) -> None:
+    """As a person does, who takes the time of a kubectl: what comes next uses the same address."""
     rig.cluster.run_kubectl("delete", "svc", "-n", namespace, "--all")
 
 

@@ -13,6 +13,8 @@ from soak.arena import Arena, Manifest, Write, address_patch, key_patch, member,
 from soak.result import Result
 
 WRITERS: Final = 16
+KEPT_ROUNDS: Final = 3
+"""So many rounds of each race stay stored: whoever compares claims with members afterwards needs some of both."""
 _PAIRS: Final = WRITERS // 2
 _CONTESTED: Final = Listener(80, "TCP")
 
@@ -26,7 +28,9 @@ class Start:
     writes: tuple[Write, ...]
     """Released together."""
     has_won: Callable[[ServiceView], bool]
-    """Whether a stored Service has what only one can have."""
+    """Whether a stored Service has what only so many can have."""
+    possible: int = 1
+    """How many can have it, and so must."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +142,15 @@ def _inherit_against_create(arena: Arena, ticket: str) -> Start:
     return Start((before,), tuple(map(arena.creating, made)), _holds_port(arena, ticket))
 
 
+def _sixteen_ports(arena: Arena, ticket: str) -> Start:
+    """Nobody is in anybody's way, but all write one ledger: each must get in, and the static address once."""
+    wanted = round_address(ticket)
+    made = [
+        member(f"{ticket}-{n}", key=ticket, ports=[1000 + n], address=wanted, ticket=ticket) for n in range(WRITERS)
+    ]
+    return Start((), tuple(map(arena.creating, made)), lambda service: service.is_member, possible=WRITERS)
+
+
 RACES: Final = (
     Race("same-port", "16 creates of one port in one group", _same_port),
     Race("different-addresses", "16 creates in one group, each with its own static address", _different_addresses),
@@ -163,6 +176,7 @@ RACES: Final = (
         _inherit_against_create,
     ),
     Race("type-against-create", "8 creates against 8 ClusterIP Services that become members", _type_against_create),
+    Race("sixteen-ports", "16 creates in one new group, with one address and a port each: all fit", _sixteen_ports),
 )
 
 
@@ -179,17 +193,20 @@ async def run_race(
         insist_seconds: How long a writer without a final answer goes on asking; 0: each asks once.
         lanes: How many rounds at once, each in a group of its own: losers wait for winners, and that is time.
     """
-    tickets = iter([arena.ticket() for _ in range(rounds)])
+    all_tickets = [arena.ticket() for _ in range(rounds)]
+    tickets, kept = iter(all_tickets), all_tickets[-KEPT_ROUNDS:]
 
     async def lane() -> None:
         for ticket in tickets:
             await run_round(race, arena, ticket=ticket, result=result, insist_seconds=insist_seconds)
+            if ticket not in kept:
+                await arena.delete_round(ticket)
 
     await asyncio.gather(*(lane() for _ in range(lanes)))
 
 
 async def run_round(race: Race, arena: Arena, *, ticket: str, result: Result, insist_seconds: float = 0.0) -> None:
-    """One round, as in ``run_race``."""
+    """One round, as in ``run_race``; what it has stored stays."""
     start, where = race.start(arena, ticket), f"{race.name} {ticket}"
     await asyncio.gather(*(_store(arena, manifest, insist_seconds) for manifest in start.before))
     answers = await asyncio.gather(*(arena.insist(write, seconds=insist_seconds) for write in start.writes))
@@ -202,7 +219,6 @@ async def run_round(race: Race, arena: Arena, *, ticket: str, result: Result, in
     if unanswered := [a for a in answers if not (a.is_final if insist_seconds else a.is_done or a.is_refused)]:
         result.counts["without a verdict"] += len(unanswered)
         result.expect(is_so=False, breach=f"{where}: neither yes nor no: {unanswered[0]}")
-    await arena.delete_round(ticket)
 
 
 async def _store(arena: Arena, manifest: Manifest, insist_seconds: float) -> None:
@@ -223,9 +239,10 @@ async def _stored(arena: Arena, ticket: str, insist_seconds: float) -> tuple[Ser
 
 
 def judge(stored: Sequence[ServiceView], start: Start, *, result: Result, where: str) -> None:
-    """Exactly one has what only one can have, and no rule speaks against anything that is stored."""
+    """Exactly so many have it as can have it, and no rule speaks against anything that is stored."""
     winners = [service for service in stored if start.has_won(service)]
     result.counts["holders stored"] += len(winners)
-    result.expect(len(winners) == 1, f"{where}: {len(winners)} have it: {', '.join(names(winners))}")
+    what = f"{len(winners)} of {start.possible} have it: {', '.join(names(winners))}"
+    result.expect(len(winners) == start.possible, f"{where}: {what}")
     for finding in find_conflicts(StoredWorld(tuple(stored))):
         result.expect(is_so=False, breach=f"{where}: {finding}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from localcluster.waiting import DeadlinePassed, wait_until
-from sharedvip.annotations import SHARED_VIP
+from sharedvip.annotations import LOAD_BALANCER_IP, SHARED_VIP
 from soak.arena import Manifest, member, ports_patch
 from soak.result import Result
 from soak.rig import REPLICAS, Rig
@@ -100,7 +100,9 @@ def ports(desk: Desk) -> None:
 def types(desk: Desk) -> None:
     """In and out of the group by type and annotation."""
     desk.may("create", "-f", "-", given=member("one", key="k", ports=[80]))
-    desk.may_not(*_patch("one", {"spec": {"type": "ClusterIP"}}), rule="not-load-balancer")
+    for other in ("ClusterIP", "NodePort", "ExternalName"):
+        spec = {"type": other, **({"externalName": "example.com"} if other == "ExternalName" else {})}
+        desk.may_not(*_patch("one", {"spec": spec}), rule="not-load-balancer")
     leave = {"metadata": {"annotations": {SHARED_VIP: None}}, "spec": {"type": "ClusterIP"}}
     desk.may(*_patch("one", leave))
     desk.may("create", "-f", "-", given=member("two", key="k", ports=[80]))
@@ -185,26 +187,37 @@ def renames_with_address(desk: Desk) -> None:
 
 def gitops(desk: Desk) -> None:
     """An inherited address is no difference to the manifest that lacks it: no diff, no fight."""
+    giver = member("one", key="k", ports=[80], address=_ADDRESS)
+    _inherits_without_a_fight(desk, giver=giver, field="{.spec.loadBalancerIP}")
+
+
+def gitops_by_annotation(desk: Desk) -> None:
+    """Likewise where the group has it in AKO's annotation, as Kubernetes' own warning recommends."""
+    giver = member("one", key="k", ports=[80], annotations={LOAD_BALANCER_IP: _ADDRESS})
+    _inherits_without_a_fight(desk, giver=giver, field=r"{.metadata.annotations.ako\.vmware\.com/load-balancer-ip}")
+
+
+def _inherits_without_a_fight(desk: Desk, *, giver: Manifest, field: str) -> None:
     manifest = member("two", key="k", ports=[81])
-    desk.may("apply", "-f", "-", given=member("one", key="k", ports=[80], address=_ADDRESS))
+    desk.may("apply", "-f", "-", given=giver)
     desk.may("apply", "-f", "-", given=manifest, saying="created")
-    desk.may("get", "svc", "two", "-o", "jsonpath={.spec.loadBalancerIP}", saying=_ADDRESS)
+    desk.may("get", "svc", "two", "-o", f"jsonpath={field}", saying=_ADDRESS)
     desk.may("apply", "-f", "-", given=manifest, saying="unchanged")
     desk.may("diff", "-f", "-", given=manifest)
     # The whole object anew, without what was inherited: it inherits it again.
     desk.may("replace", "-f", "-", given=manifest)
-    desk.may("get", "svc", "two", "-o", "jsonpath={.spec.loadBalancerIP}", saying=_ADDRESS)
+    desk.may("get", "svc", "two", "-o", f"jsonpath={field}", saying=_ADDRESS)
     argo = ("apply", "--server-side", "--field-manager=argocd-controller", "--force-conflicts", "-f", "-")
     desk.may(*argo, given=manifest)
     desk.may(*argo, given=manifest)
-    desk.may("get", "svc", "two", "-o", "jsonpath={.spec.loadBalancerIP}", saying=_ADDRESS)
+    desk.may("get", "svc", "two", "-o", f"jsonpath={field}", saying=_ADDRESS)
     # Never applied but by the server's side: nothing is written the second time.
     anew = member("three", key="k", ports=[82])
     desk.may(*argo, given=anew)
     _, before = desk.kubectl("get", "svc", "three", "-o", "jsonpath={.metadata.resourceVersion}")
     desk.may(*argo, given=anew)
     desk.may("get", "svc", "three", "-o", "jsonpath={.metadata.resourceVersion}", saying=before)
-    desk.may("get", "svc", "three", "-o", "jsonpath={.spec.loadBalancerIP}", saying=_ADDRESS)
+    desk.may("get", "svc", "three", "-o", f"jsonpath={field}", saying=_ADDRESS)
 
 
 def names_and_ends(desk: Desk) -> None:
@@ -236,5 +249,6 @@ CHAPTERS: Final[tuple[Callable[[Desk], None], ...]] = (
     renames,
     renames_with_address,
     gitops,
+    gitops_by_annotation,
     names_and_ends,
 )

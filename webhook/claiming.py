@@ -95,7 +95,8 @@ class Claiming:
             # A dry run may not release what is stale, so it cannot try either: the rules alone decide.
             if asked.is_dry_run:
                 return denied(denials) if denials else Answer()
-            await self._release(asked.group, look.stale)
+            if await self._release(asked.group, look.stale) and not denials:
+                return look.view
         is_pending = look.view.is_only_pending(asked)
         if not denials and isinstance(lost_to, ClaimRefused | LedgerIsLeaving):
             if _is_of_nobody(lost_to, look):
@@ -137,6 +138,7 @@ class Claiming:
         ledger = view.ledger
         if asked.old is not None and ledger is None and not asked.is_dry_run:
             # Two updates of one Service that both found a group: only with a version one of them is told.
+            metrics.LEDGER_WRITES.labels("found").inc()
             ledger = await self._store.found(asked.group)
             if ledger is None or ledger.claims:
                 # Gone as it came, or there already: nobody has judged by what it says.
@@ -164,6 +166,7 @@ class Claiming:
             if not view.is_forcing or ledger is None or not _is_of_no_member(refused, ledger.members):
                 raise
             _log.warning("ledger.taken_back", namespace=asked.group.namespace, key=asked.group.key, of=str(refused))
+            metrics.LEDGER_WRITES.labels("force").inc()
             after = await apply(force=True)
         return _Claimed(ledger, after, shared)
 
@@ -232,9 +235,9 @@ class Claiming:
         if claimed.before is not None and claimed.before.resource_version == after.resource_version:
             # Nothing was written: all of it was there, and may be another request's.
             return
-        metrics.LEDGER_WRITES.labels("give-back").inc()
         try:
             for _ in range(_GIVE_BACK_TRIES):
+                metrics.LEDGER_WRITES.labels("give-back").inc()
                 if await self._is_given_back(asked, claimed.before, version=after.resource_version):
                     return
                 live = await self._store.read(asked.group)
@@ -259,8 +262,13 @@ class Claiming:
             return False
         return True
 
-    async def _release(self, group: GroupName, stale: tuple[Claim, ...]) -> None:
-        """Free stale claims, member by member; what was written meanwhile is seen at the next look."""
+    async def _release(self, group: GroupName, stale: tuple[Claim, ...]) -> bool:
+        """Free stale claims, member by member; what was written meanwhile is seen at the next look.
+
+        Returns:
+            Whether any was: what the API server said before, it may not say again.
+        """
+        is_any_free = False
         for member in sorted({Member(claim.service, claim.uid) for claim in stale}):
             ledger = await self._store.read(group)
             held = ledger.claims_of(member) if ledger else ()
@@ -272,9 +280,11 @@ class Claiming:
                 await self._store.release(ledger, Release(member, keep))
             except (StaleLedger, ClaimRefused):
                 continue
+            is_any_free = True
             _log.info(
                 "claims.released", namespace=group.namespace, key=group.key, service=member.service, by="admission"
             )
+        return is_any_free
 
 
 def _claim_text(asked: Asked) -> str:

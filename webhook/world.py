@@ -126,13 +126,10 @@ class World:
 
     async def have_gone(self, asked: Asked, view: View) -> bool:
         """Whether Services whose claims are in the way came and went without the cache: then the next look says so."""
-        claims = _in_the_way(asked, view.ledger)
-        unseen = {Member(claim.service, claim.uid) for claim in set(claims) - self._seen(claims)}
-        asking = (
-            self._services.has_gone_unseen(ServiceName(asked.group.namespace, member.service), member.uid)
-            for member in sorted(unseen)[:_LOOKS_AT_ONCE]
-        )
-        return any(await asyncio.gather(*asking))
+        uids = [claim.uid for claim in _in_the_way(asked, view.ledger)]
+        # Of a caller without patience half the time that it had is left.
+        seconds = asked.patience_seconds / 2
+        return await self._services.have_gone_unseen(asked.group.namespace, uids, seconds=seconds)
 
     def members(self, group: GroupName) -> tuple[ServiceView, ...]:
         """The group's Services by the cache."""
@@ -244,7 +241,8 @@ def _is_stale(
         return False
     service = _stored(claim, ledger, live)
     if service is None:
-        return claim in seen or now - claim.claimed_at > GRACE
+        # What an update claimed, a Service that was there claimed: that one does not come back.
+        return bool(claim.replaces) or claim in seen or now - claim.claimed_at > GRACE
     return is_given_up(ledger, claim, service, now=now)
 
 

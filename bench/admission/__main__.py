@@ -20,8 +20,10 @@ from bench.admission.results import (
     FLOOR,
     INDEXED,
     INDEXED_PORTS,
+    INDEXED_REFUSAL,
     INVENTORY,
     INVENTORY_PORTS,
+    INVENTORY_REFUSAL,
     PORTS,
     REFUSAL,
     UPDATE,
@@ -94,6 +96,8 @@ def _targets(stage: Stage, stored: list[reviews.JsonObject], progress: Progress)
         Target(INVENTORY, inventory, pids["opa-inventory"], update, path=opa.PATH),
         Target(INDEXED_PORTS, indexed, pids["opa-indexed"], ports, path=opa.PATH),
         Target(INVENTORY_PORTS, inventory, pids["opa-inventory"], ports, path=opa.PATH),
+        Target(INDEXED_REFUSAL, indexed, pids["opa-indexed"], refusal, path=opa.PATH, is_allowed=False),
+        Target(INVENTORY_REFUSAL, inventory, pids["opa-inventory"], refusal, path=opa.PATH, is_allowed=False),
     ]
 
 

@@ -6,13 +6,20 @@ from typing import Final
 from bench.admission.load import CONNECTIONS
 from bench.admission.machine import describe_machine, describe_versions
 from bench.admission.plot import render_plot
-from bench.admission.policies import POLICIES
+from bench.admission.policies import POLICIES, RIVALS
 from bench.admission.population import MEMBERS
 from bench.admission.results import FLOOR, UPDATE, Results, Verdict, verdicts
 from localcluster.moment import describe_moment
 
 _NAMES: Final = {"none": "no policy", "vap": "ValidatingAdmissionPolicy", "ours": "sharedvip"}
 PLOT: Final = "bench-admission.svg"
+_WHERE_IT_GOES: Final = (
+    "The write of an admitted create is one server-side apply to the group's `SharedVIP`, before the answer. "
+    "Whoever is the first of a group to bring a static address also creates that address's `IPAddress`. "
+    "After the answer the reconciler writes the status of the `SharedVIP`, and in full mode that of the Service. "
+    "What the figures that miss their target are made of, and why they stay, tells "
+    "[ADR 6](../adr/0006-what-a-decision-costs.md)."
+)
 
 
 def render_page(results: Results, *, is_quick: bool) -> str:
@@ -35,6 +42,7 @@ def render_page(results: Results, *, is_quick: bool) -> str:
         _creates(results),
         f"![Creates against the number of Services]({PLOT})",
         _ledger(results),
+        _WHERE_IT_GOES,
         "## How it was measured",
         _method(results),
     )
@@ -102,6 +110,12 @@ def _creates(results: Results) -> str:
 def _ledger(results: Results) -> str:
     through, contention = results.policies, results.policies.contention
     rows = (
+        (
+            f"{RIVALS} writers at once who want one port, {through.races} rounds: more than one was stored",
+            f"{through.doubles['vap']} rounds under the ValidatingAdmissionPolicy, {through.doubles['ours']} under us",
+        ),
+        ("a create under us: in the webhook, both calls together (mean)", f"{through.webhook_ms:.1f} ms"),
+        ("one server-side apply to a `SharedVIP`, sent as the creates are (p50)", f"{through.apply_ms:.1f} ms"),
         ("ledger writes for an admitted create", f"{through.writes_per_create:.2f}"),
         ("likewise, in a group with a static address", f"{through.writes_with_address:.2f}"),
         ("likewise, of the first one there, which takes the lock too", f"{through.writes_with_lock:.2f}"),
@@ -153,8 +167,8 @@ def _method(results: Results) -> str:
         (
             "- An update that changes nothing that a rule reads gets the answer of the last such one of its Service, "
             "until anything is told of its group (`webhook/standing.py`); the warm-up asks once about each Service. "
-            "Another target port has to be read to see that no rule does. OPA is asked about both kinds, with the "
-            "same reviews."
+            "Another target port has to be read to see that no rule does. OPA is asked about all three kinds, with "
+            "the same reviews."
         ),
         (
             "- OPA runs with `GOMAXPROCS=1`; its two policies are `bench/admission/rego/`, the admission policy is "

@@ -7,7 +7,7 @@ work is done for it, so that every create meets its group as the first one did. 
 import re
 import statistics
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote
@@ -20,11 +20,14 @@ from sharedvip.ledger import object_name
 
 POLICIES: Final = ("none", "vap", "ours")
 WRITERS: Final = 16
+RIVALS: Final = 8
+"""Who want the same port at once."""
 _REFUSED_WITH: Final = {"none": 201, "vap": 422, "ours": 403}
 """What a Service that is no LoadBalancer is answered: so one sees whose word holds."""
 _TIMES: Final = {"none": 3, "vap": 1, "ours": 3}
 """As many creates: under the ``ValidatingAdmissionPolicy`` one takes two seconds."""
 _FIRST_PORT: Final = 20_000
+_SECONDS: Final = re.compile(r"^sharedvip_admission_duration_seconds_sum(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
 _WRITES: Final = re.compile(r'^sharedvip_ledger_writes_total\{purpose="([^"]+)"\} (\S+)$', re.MULTILINE)
 
 
@@ -63,6 +66,13 @@ class Throughs:
     """All that was measured through the API server."""
 
     creates: tuple[Creates, ...]
+    webhook_ms: float
+    """Of a create under us, on average: in the webhook, both calls together."""
+    apply_ms: float
+    """One server-side apply to a ``SharedVIP``, sent as the creates are: the median."""
+    doubles: Mapping[str, int]
+    """By policy: of ``races``, those after which more than one of the rivals was stored."""
+    races: int
     writes_per_create: float
     writes_with_address: float
     """Likewise, in a group that has a static address."""
@@ -81,20 +91,27 @@ class Throughs:
 def measure(stage: Stage, namespaces: Sequence[Namespace], *, rounds: int, creates: int) -> Throughs:
     """Under each policy in turn, and again, so many rounds; then updates, then sixteen writers."""
     found = tuple(Creates(namespace, policy) for namespace in namespaces for policy in POLICIES)
-    written, admitted = 0.0, 0
+    written, admitted, seconds = 0.0, 0, 0.0
     writer = Writer(stage)
     for _ in range(rounds):
         for policy in POLICIES:
-            before = ledger_writes(stage.metrics())
+            before = stage.metrics()
             entries = [entry for entry in found if entry.policy == policy]
             _create_in_turn(stage, writer, entries, count=creates * _TIMES[policy])
             if policy == "ours":
-                written += ledger_writes(stage.metrics()) - before
+                after = stage.metrics()
+                written += ledger_writes(after) - ledger_writes(before)
+                seconds += webhook_seconds(after) - webhook_seconds(before)
                 admitted += creates * _TIMES[policy] * len(entries)
     updates, writes = writer.update(namespaces[-1], count=rounds * creates)
     with_lock, with_address = writer.count_with_address(namespaces[-1], creates=rounds * creates)
+    races = rounds * creates
     return Throughs(
         found,
+        webhook_ms=seconds / admitted * 1000,
+        apply_ms=statistics.median(writer.applies_ms),
+        doubles={policy: writer.count_doubles(namespaces[0], policy, races=races) for policy in ("vap", "ours")},
+        races=races,
         writes_per_create=written / admitted,
         writes_with_address=with_address,
         writes_with_lock=with_lock,
@@ -120,6 +137,11 @@ def ledger_writes(metrics: str) -> float:
     return sum(float(count) for _, count in _WRITES.findall(metrics))
 
 
+def webhook_seconds(metrics: str) -> float:
+    """The time that all decisions so far have taken together."""
+    return sum(map(float, _SECONDS.findall(metrics)))
+
+
 class Writer:
     """Writes Services as a user would, and tidies up behind them."""
 
@@ -129,6 +151,8 @@ class Writer:
         self._kube: Kube = stage.kube
         self._keeper: Kube = stage.keeper
         self._turn = 0
+        self.applies_ms: list[float] = []
+        """What each apply to a ``SharedVIP`` took that gave claims back."""
 
     def wait_for(self, namespace: Namespace, policy: str) -> None:
         """Return when the API server judges by that policy."""
@@ -193,18 +217,30 @@ class Writer:
         written = ledger_writes(self._stage.metrics()) - before
         return Contention(rounds, admitted, written, statistics.median(taken), percentile(sorted(taken), 0.99))
 
-    def _together(self, group: BenchGroup) -> list[Reply]:
-        released = threading.Barrier(WRITERS)
+    def count_doubles(self, namespace: Namespace, policy: str, *, races: int) -> int:
+        """Of so many races of eight for one port, those after which more than one had it."""
+        self._stage.set_policy(namespace.name, policy)
+        self.wait_for(namespace, policy)
+        group, doubles = self._group(namespace), 0
+        for _ in range(races):
+            replies = self._together(group, writers=RIVALS, is_for_one_port=True)
+            stored = [reply.parse() for reply in replies if reply.status == _CREATED]
+            doubles += len(stored) > 1
+            self._take_away(group, stored)
+        return doubles
+
+    def _together(self, group: BenchGroup, *, writers: int = WRITERS, is_for_one_port: bool = False) -> list[Reply]:
+        released, numbers = threading.Barrier(writers), [self._next() for _ in range(writers)]
 
         def post(number: int) -> Reply:
             self._kube.get("/version")  # the connection is there before the race
             released.wait()
-            return self._post(group, number)
+            return self._post(group, number, wants=numbers[0] if is_for_one_port else number)
 
-        return in_parallel(post, [self._next() for _ in range(WRITERS)], writers=WRITERS)
+        return in_parallel(post, numbers, writers=writers)
 
-    def _post(self, group: BenchGroup, number: int) -> Reply:
-        port = _FIRST_PORT + number % 10_000
+    def _post(self, group: BenchGroup, number: int, *, wants: int | None = None) -> Reply:
+        port = _FIRST_PORT + (number if wants is None else wants) % 10_000
         service = render_service(group, name=f"new-{number}", ports=((port, "TCP"), (port, "UDP")))
         return self._kube.request("POST", _services(group.namespace), body=service)
 
@@ -221,7 +257,9 @@ class Writer:
             metadata = service["metadata"]
             self._kube.request("DELETE", f"{_services(group.namespace)}/{metadata['name']}").parse()
             member = quote(f"{metadata['name']}.{metadata['uid']}")
-            self._keeper.request("PATCH", f"{path}?fieldManager={member}", body=nothing, content_type=APPLY).parse()
+            reply = self._keeper.request("PATCH", f"{path}?fieldManager={member}", body=nothing, content_type=APPLY)
+            reply.parse()
+            self.applies_ms.append(reply.milliseconds)
 
     def _group(self, namespace: Namespace) -> BenchGroup:
         """A group without a static address: with one, a create also looks at the address's lock."""

@@ -16,6 +16,8 @@ INDEXED: Final = "OPA, indexed by group"
 INVENTORY: Final = "OPA, inventory"
 INDEXED_PORTS: Final = "OPA, indexed by group, another target port"
 INVENTORY_PORTS: Final = "OPA, inventory, another target port"
+INDEXED_REFUSAL: Final = "OPA, indexed by group, refusal"
+INVENTORY_REFUSAL: Final = "OPA, inventory, refusal"
 MEMORY_LIMIT_MIB: Final = 100.0
 
 
@@ -72,6 +74,8 @@ def _opa(results: Results) -> Iterator[Verdict]:
         (UPDATE, INDEXED, 2),
         (PORTS, INVENTORY_PORTS, 20),
         (PORTS, INDEXED_PORTS, 2),
+        (REFUSAL, INVENTORY_REFUSAL, 20),
+        (REFUSAL, INDEXED_REFUSAL, 2),
     ):
         ours, opa = results.decisions[of], results.decisions[name]
         ratio = ours.rate_ratio(opa)

@@ -28,6 +28,8 @@ def results() -> Results:
         summary(names.INVENTORY, 100, 500.0),
         summary(names.INDEXED_PORTS, 3_000, 30.0),
         summary(names.INVENTORY_PORTS, 100, 500.0),
+        summary(names.INDEXED_REFUSAL, 3_000, 30.0),
+        summary(names.INVENTORY_REFUSAL, 100, 500.0),
     ]
     sizes = {10: (8.0, 9.0, 12.0), 100: (8.0, 15.0, 12.5), 5000: (8.0, 500.0, 12.8)}
     creates = tuple(
@@ -38,6 +40,10 @@ def results() -> Results:
     contention = Contention(rounds=4, admitted=64, writes=64, p50_ms=50, p99_ms=90)
     through = Throughs(
         creates,
+        webhook_ms=9.5,
+        apply_ms=4.5,
+        doubles={"vap": 93, "ours": 0},
+        races=100,
         writes_per_create=1,
         writes_with_address=1,
         writes_with_lock=1,
@@ -78,6 +84,7 @@ def test_every_target_can_be_missed() -> None:
     """Each by the figure it is about, and by nothing else."""
     good = results()
     slow_ports = {**good.decisions, names.PORTS: summary(names.PORTS, 1_000, 600.0)}
+    slow_refusals = {**good.decisions, names.REFUSAL: summary(names.REFUSAL, 1_000, 600.0)}
     slow = {**good.decisions, names.UPDATE: summary(names.UPDATE, 1_000, 600.0)}
     steep = [
         replace(c, milliseconds=[600.0]) if (c.policy, c.namespace.services) == ("ours", 5000) else c
@@ -86,6 +93,7 @@ def test_every_target_can_be_missed() -> None:
 
     assert len(missed(replace(good, decisions=slow))) == 6
     assert len(missed(replace(good, decisions=slow_ports))) == 6
+    assert len(missed(replace(good, decisions=slow_refusals))) == 6
     assert len(missed(replace(good, policies=replace(good.policies, creates=tuple(steep))))) == 2
     assert missed(replace(good, memory_mib=100.1)) == ["resident memory: at most 100 MiB"]
     assert len(missed(replace(good, policies=replace(good.policies, writes_per_create=1.01)))) == 1

@@ -8,6 +8,7 @@ from typing import Final
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
+from prometheus_client import REGISTRY
 
 from certs.clients import names_of_client
 from certs.errors import MaterialError
@@ -189,6 +190,10 @@ def test_expired_authorities_are_a_fault_and_told_before(tmp_path: Path) -> None
     mounted.trust(short, CLIENTS)
     assert mounted.serving.reload() is Reload.LOADED
     assert mounted.serving.warnings == ()
+    told = REGISTRY.get_sample_value(
+        "sharedvip_certificate_expiry_timestamp_seconds", {"certificate": "client-authority"}
+    )
+    assert told == parse_certificate(CLIENTS.certificate_pem).not_valid_after_utc.timestamp()
 
     (tmp_path / "late").mkdir()
     late = Mounted(tmp_path / "late", short, now=moment + 2 * DAY)

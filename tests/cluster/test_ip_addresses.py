@@ -87,6 +87,38 @@ def test_a_lock_that_is_there_is_looked_at_and_one_that_is_not_is_written(
     connection.tell(story)
 
 
+class NotLeadingError(Exception):
+    """The Lease is somebody else's by now."""
+
+
+def test_who_may_not_write_changes_nothing(connection: Connection) -> None:
+    """A janitor that was deposed neither makes a lock, nor lets one go, nor notes anything on it."""
+    address, other, group = some_ipv4(), some_ipv4(), group_in(connection.namespace)
+    leaver = Leaver("web", "1", "2", datetime(2026, 1, 1, tzinfo=UTC), "first")
+
+    def no_more() -> None:
+        raise NotLeadingError
+
+    async def story(api: KubernetesApi) -> None:
+        locks, deposed = AddressLocks(api), AddressLocks(api, on_write=no_more)
+        await locks.note_leaver(address, group, leaver)
+        before = connection.kubectl("get", "ipaddress", address, "-o", "jsonpath={.metadata.resourceVersion}")
+        for asked in (
+            deposed.take(other, group),
+            deposed.release(address, group, is_needed=no),
+            deposed.note_leaver(address, group, leaver._replace(request="second")),
+            deposed.forget_leaver(address, group, leaver),
+        ):
+            with pytest.raises(NotLeadingError):
+                await asked
+        after = connection.kubectl("get", "ipaddress", address, "-o", "jsonpath={.metadata.resourceVersion}")
+        assert after == before
+        assert await locks.owner(other) is None
+        await locks.release(address, group, is_needed=no)
+
+    connection.tell(story)
+
+
 def test_of_many_groups_at_once_exactly_one_gets_it(connection: Connection) -> None:
     """Creating the object is the lock; all others are told the winner."""
     address = some_ipv4()

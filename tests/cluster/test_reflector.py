@@ -62,6 +62,7 @@ class Seen:
     waited_seconds: float = 0.0
     followed: list[str] = field(default_factory=list[str])
     lists: int = 0
+    position: str = ""
 
 
 def see(script: ScriptedApi) -> Seen:
@@ -77,6 +78,7 @@ def see(script: ScriptedApi) -> Seen:
         seen.records = {name: reflector.get("ns", name) or 0 for name in names}
         assert sorted(reflector.records()) == sorted(seen.records.values())
         assert len(reflector) == len(names)
+        seen.position = reflector.position
 
     in_no_time(story)
     seen.followed, seen.lists = script.followed, len(script.lists)
@@ -108,14 +110,14 @@ def test_a_watch_adds_changes_and_removes() -> None:
     seen = see(ScriptedApi([page(thing("a", 1))], [lines]))
 
     assert seen.changes == [(None, 1), (None, 2), (1, 3), (2, None), (3, None)]
-    assert (seen.records, seen.followed) == ({}, ["1", "7"])
+    assert (seen.records, seen.followed, seen.position) == ({}, ["1", "7"], "7")
 
 
 def test_a_bookmark_moves_the_position_and_nothing_else() -> None:
     """So that the next watch does not begin too long ago."""
     seen = see(ScriptedApi([page(thing("a", 1))], [[bookmark("42")]]))
 
-    assert (seen.followed, seen.changes) == (["1", "42"], [(None, 1)])
+    assert (seen.followed, seen.position, seen.changes) == (["1", "42"], "42", [(None, 1)])
 
 
 def test_a_broken_watch_goes_on_where_it_was() -> None:

@@ -1,15 +1,17 @@
 """The cache of Services: what it keeps, by what it is found, and whom it remembers when he is gone."""
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
-from cluster.services import TOMBSTONE_SECONDS, ServiceCache, read_service
+from cluster.errors import Gone, Unreachable
+from cluster.services import TOMBSTONE_SECONDS, ServiceCache, deleted_since, read_service
 from sharedvip.annotations import READY_CONDITION
 from sharedvip.model import GroupName, ServiceName, ServiceView
 from tests.builders import GROUP, KEY, NAMESPACE, service_object
-from tests.cluster.scripted import Object, ScriptedApi, bookmark, event, follow, in_no_time, page
+from tests.cluster.scripted import Line, Object, ScriptedApi, bookmark, event, follow, in_no_time, page, status
 
 
 def stored(name: str, *ports: str, uid: str = "", key: str | None = KEY, **spec: Any) -> Object:  # noqa: ANN401 - JSON
@@ -157,5 +159,46 @@ def test_of_a_name_that_no_service_can_have_nobody_is_asked(name: str) -> None:
     async def story() -> None:
         assert await read_service(ScriptedApi([]).api, ServiceName(NAMESPACE, name)) is None
         assert await read_service(ScriptedApi([]).api, ServiceName(name, "web")) is None
+
+    in_no_time(story)
+
+
+def _line(kind: str, uid: str) -> bytes:
+    return event(kind, {"metadata": {"name": "web", "uid": uid, "resourceVersion": "7"}})
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        pytest.param([_line("DELETED", f"uid-{n}") for n in range(40)], 40, id="more than are looked at at once"),
+        pytest.param([_line("MODIFIED", "uid-1"), _line("ADDED", "uid-2")], 0, id="they live"),
+        pytest.param([_line("DELETED", "uid-of-another"), _line("DELETED", "uid-1")], 1, id="a namesake came and went"),
+        pytest.param([_line("DELETED", "uid-1"), Unreachable("gone"), _line("DELETED", "uid-2")], 1, id="it breaks"),
+        pytest.param([_line("DELETED", "uid-1"), b"{", _line("DELETED", "uid-2")], 1, id="a line is none"),
+        pytest.param([event("ERROR", status(410, "Expired"))], 0, id="it is too long ago"),
+        pytest.param([Gone(410, "Expired", message="too old")], 0, id="and was never begun"),
+    ],
+)
+def test_whose_end_the_api_server_tells(lines: list[Line], told: int) -> None:
+    """By one question, which ends by itself where that many are told, and after its time where not."""
+
+    async def story() -> None:
+        script, uids = ScriptedApi([], [lines]), frozenset(f"uid-{n}" for n in range(40))
+        begun = asyncio.get_running_loop().time()
+        found = await deleted_since(script.api, NAMESPACE, uids, since="5", seconds=0.3)
+
+        assert (len(found), found <= uids, script.followed) == (told, True, ["5"])
+        assert asyncio.get_running_loop().time() - begun < 0.4
+
+    in_no_time(story)
+
+
+def test_an_api_server_that_says_nothing_is_not_listened_to_for_longer() -> None:
+    """A watch has no end of its own."""
+
+    async def story() -> None:
+        begun = asyncio.get_running_loop().time()
+        assert await deleted_since(ScriptedApi([]).api, NAMESPACE, {"uid-1"}, since="5", seconds=0.3) == frozenset()
+        assert 0.3 <= asyncio.get_running_loop().time() - begun < 1
 
     in_no_time(story)

@@ -44,6 +44,8 @@ class FakeKubernetes:
     """Since when locks are nobody's any more, and only tell who left with the address."""
     now: Callable[[], datetime] = lambda: datetime(2026, 11, 23, tzinfo=UTC)
     """UTC."""
+    shown_ledgers: dict[GroupName, Ledger] = field(default_factory=dict[GroupName, Ledger])
+    """Ledgers that a late watch still shows, whatever is stored by now."""
     read_as: dict[ServiceName, ServiceView] = field(default_factory=dict[ServiceName, ServiceView])
     """Services that are stored otherwise than the watch has shown."""
     verdicts: dict[ServiceName, Verdict] = field(default_factory=dict[ServiceName, Verdict])
@@ -121,7 +123,7 @@ class FakeKubernetes:
 
     def ledger(self, group: GroupName) -> Ledger | None:
         """As ``Kubernetes``."""
-        return self.ledgers.get(group)
+        return self.shown_ledgers.get(group, self.ledgers.get(group))
 
     def ledgers_at(self, address: str) -> Iterable[GroupName]:
         """As ``Kubernetes``."""
@@ -194,7 +196,7 @@ class FakeKubernetes:
         """As ``Kubernetes``."""
         self.writes.append("remove")
         live = self.ledgers.get(ledger.name)
-        if live is not None and (live.claims, live.shared) != (ledger.claims, ledger.shared):
+        if live is not None and (live.uid, live.claims, live.shared) != (ledger.uid, ledger.claims, ledger.shared):
             raise ClaimLostError("the ledger was written meanwhile")
         self.ledgers.pop(ledger.name, None)
 
@@ -315,7 +317,8 @@ class FakeKubernetes:
         return said or (there if owners else "")
 
     def _store(self, ledger: Ledger) -> Ledger:
-        stored = replace(ledger, uid=ledger.uid or "uid", resource_version=str(next(self.versions)))
+        version = str(next(self.versions))
+        stored = replace(ledger, uid=ledger.uid or f"uid-{version}", resource_version=version)
         self.ledgers[ledger.name] = stored
         return stored
 

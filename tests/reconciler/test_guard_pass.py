@@ -142,6 +142,20 @@ def test_a_shared_vip_with_a_finalizer_of_full_mode_goes_when_a_hand_deletes_it(
     assert [claim.service for claim in kubernetes.ledgers[GROUP].claims] == ["web", "api"]
 
 
+def test_one_that_was_made_anew_since_stays_though_the_watch_shows_the_old_one() -> None:
+    """It holds the claim of a create that is on its way: gone, another would have the port too."""
+    kubernetes = FakeKubernetes()
+    kubernetes.admit(WEB, at=START)
+    kubernetes.ledgers[GROUP] = replace(kubernetes.ledgers[GROUP], has_finalizer=True, is_deleting=True)
+    kubernetes.shown_ledgers[GROUP] = kubernetes.ledgers.pop(GROUP)
+    kubernetes.ask(API, at=START)
+    made_anew = kubernetes.ledgers[GROUP]
+
+    asyncio.run(_guard(kubernetes).run(GROUP))
+    assert kubernetes.ledgers == {GROUP: made_anew}
+    assert [claim.service for claim in made_anew.claims] == ["api"]
+
+
 @pytest.mark.parametrize(
     ("members", "is_ready"),
     [

@@ -1,57 +1,26 @@
 """The janitor: what it releases and when, whom it lets in, and that nobody who is in is ever disturbed."""
 
 import asyncio
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from functools import cached_property
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from cluster.errors import ClusterError
-from reconciler.ledger_keeper import LedgerKeeper
 from reconciler.settled import LOOK_AGAIN_SECONDS, Settled
-from sharedvip.ledger import GRACE, Ledger, Release, member_of
-from sharedvip.model import AddressHolder, GroupName, Policy, ServiceName, ServiceView
+from sharedvip.ledger import GRACE, Ledger, member_of
+from sharedvip.model import GroupName, ServiceName, ServiceView
 from tests.builders import GROUP, listener, service
 from tests.reconciler.controller import START
 from tests.reconciler.fake_kubernetes import FakeKubernetes
+from tests.reconciler.janitor import API, WEB, Janitor, janitor_of
 
-WEB = service("web", "80/TCP")
-API = service("api", "443/TCP")
 RIVAL = service("rival", "80/TCP")
-
-
-@dataclass
-class Janitor:
-    """A keeper with a clock in hand."""
-
-    kubernetes: FakeKubernetes
-    now: datetime = START
-
-    @cached_property
-    def keeper(self) -> LedgerKeeper:
-        """The one under test."""
-        return LedgerKeeper(self.kubernetes, policy=Policy(), now=lambda: self.now)
-
-    def settle(self, group: GroupName = GROUP) -> Settled:
-        """One visit."""
-        return asyncio.run(self.keeper.settle(group))
-
-    def claimed(self, group: GroupName = GROUP) -> list[str]:
-        """``web 80/TCP`` for each claim in the ledger."""
-        ledger = self.kubernetes.ledgers.get(group)
-        return [f"{claim.service} {claim.listener}" for claim in ledger.claims] if ledger else []
-
-
-def _janitor(*admitted: ServiceView) -> Janitor:
-    kubernetes = FakeKubernetes()
-    kubernetes.admit(*admitted, at=START)
-    return Janitor(kubernetes)
 
 
 def test_what_is_as_claimed_is_left_alone() -> None:
     """Nothing is written, nobody comes again."""
-    janitor = _janitor(WEB, API)
+    janitor = janitor_of(WEB, API)
 
     assert janitor.settle() == Settled(janitor.kubernetes.ledgers[GROUP])
     assert janitor.kubernetes.writes == []
@@ -59,7 +28,7 @@ def test_what_is_as_claimed_is_left_alone() -> None:
 
 def test_a_deleted_service_gives_up_its_claims_at_once() -> None:
     """It was seen, and is gone."""
-    janitor = _janitor(WEB, API)
+    janitor = janitor_of(WEB, API)
     janitor.keeper.observe(GROUP)
     janitor.kubernetes.delete(WEB.name)
 
@@ -69,7 +38,7 @@ def test_a_deleted_service_gives_up_its_claims_at_once() -> None:
 
 def test_a_stored_update_gives_up_what_it_dropped_at_once() -> None:
     """Admission claimed old and new; the world shows only the new."""
-    janitor = _janitor(WEB)
+    janitor = janitor_of(WEB)
     janitor.keeper.observe(GROUP)
     janitor.kubernetes.admit(service("web", "8080/TCP"), at=START)
 
@@ -79,7 +48,7 @@ def test_a_stored_update_gives_up_what_it_dropped_at_once() -> None:
 
 def test_a_claim_whose_service_never_came_waits_for_the_grace() -> None:
     """Allowed does not mean stored; nobody knows yet."""
-    janitor = _janitor(WEB)
+    janitor = janitor_of(WEB)
     del janitor.kubernetes.stored[WEB.name]
 
     settled = janitor.settle()
@@ -94,7 +63,7 @@ def test_a_claim_whose_service_never_came_waits_for_the_grace() -> None:
 
 def test_after_the_grace_a_live_look_decides() -> None:
     """The Service is there, and the cache is late: it keeps its claim."""
-    janitor = _janitor(WEB, API)
+    janitor = janitor_of(WEB, API)
     unseen = _Late(**{name: getattr(janitor.kubernetes, name) for name in ("stored", "ledgers")}, unseen={WEB.name})
     late = Janitor(unseen, START + 2 * GRACE)
 
@@ -136,7 +105,7 @@ def test_or_not_at_all() -> None:
 
 def test_a_newcomer_in_conflict_disturbs_no_member() -> None:
     """Nothing of the ledger changes."""
-    janitor = _janitor(WEB)
+    janitor = janitor_of(WEB)
     janitor.kubernetes.apply(RIVAL)
     before = janitor.kubernetes.ledgers[GROUP]
 
@@ -177,7 +146,7 @@ def test_conflicting_static_addresses_make_no_group() -> None:
 
 def test_a_member_whose_update_slipped_past_keeps_what_it_had() -> None:
     """Its new port is another's: it is refused, and its old claim stays while its old port is there."""
-    janitor = _janitor(WEB, API)
+    janitor = janitor_of(WEB, API)
     janitor.kubernetes.apply(service("web", "80/TCP", "443/TCP"))
 
     assert list(janitor.settle().refused) == [WEB.name]
@@ -235,7 +204,7 @@ def test_locks_that_nobody_remembers_are_found_again() -> None:
 def test_a_lock_that_a_hand_deleted_is_made_again() -> None:
     """At the next resync; one that somebody else has by now stays his, and the audit tells."""
     other = GroupName("shop", "other")
-    janitor = _janitor(replace(WEB, load_balancer_ip="10.0.0.1"))
+    janitor = janitor_of(replace(WEB, load_balancer_ip="10.0.0.1"))
     janitor.kubernetes.addresses.clear()
 
     asyncio.run(janitor.keeper.refresh())
@@ -247,74 +216,9 @@ def test_a_lock_that_a_hand_deleted_is_made_again() -> None:
     assert janitor.claimed() == ["web 80/TCP"]
 
 
-@pytest.mark.parametrize(
-    ("age", "vip", "is_kept"),
-    [
-        pytest.param(GRACE, "", True, id="the request that claimed may be about to lock"),
-        pytest.param(GRACE * 2, "10.0.0.1", True, id="the group lives there"),
-        pytest.param(GRACE * 2, "", False, id="its replica died before the lock"),
-    ],
-)
-def test_whose_address_is_anothers_for_good_is_a_newcomer_again(age: timedelta, vip: str, *, is_kept: bool) -> None:
-    """Two groups would hold it by their ledgers, and each newcomer of either be refused."""
-    janitor = _janitor(*(replace(each, load_balancer_ip="10.0.0.1") for each in (WEB, API)))
-    kubernetes, other = janitor.kubernetes, service("dns", key="other", load_balancer_ip="10.0.0.1")
-    kubernetes.admit(other, at=START)
-    assert other.group is not None
-    kubernetes.addresses["10.0.0.1"] = other.group
-    kubernetes.ledgers[GROUP] = replace(kubernetes.ledgers[GROUP], vip=vip)
-    janitor.now += age
-
-    asyncio.run(janitor.keeper.refresh())
-    assert janitor.claimed() == (["web 80/TCP", "api 443/TCP"] if is_kept else [])
-    assert janitor.claimed(other.group) == ["dns 80/TCP"]
-    if not is_kept:
-        assert "already held by shared VIP 'other'" in janitor.settle().refused[WEB.name]
-
-
-class _Written(FakeKubernetes):
-    """A status is written between any two releases."""
-
-    async def release(self, ledger: Ledger, release: Release) -> Ledger | None:
-        """As ``Kubernetes``."""
-        done = await super().release(ledger, release)
-        if done is not None:
-            self.ledgers[ledger.name] = replace(done, resource_version=str(next(self.versions)))
-        return done
-
-
-def test_all_its_members_are_even_where_a_pass_writes_its_status_in_between() -> None:
-    """Nobody else has claimed anything."""
-    kubernetes = _Written()
-    kubernetes.admit(*(replace(each, load_balancer_ip="10.0.0.1") for each in (WEB, API)), at=START)
-    kubernetes.addresses["10.0.0.1"] = GroupName("shop", "other")
-    janitor = Janitor(kubernetes, START + GRACE * 2)
-
-    asyncio.run(janitor.keeper.refresh())
-    assert janitor.claimed() == []
-
-
-def test_who_is_only_about_to_have_an_address_takes_nobody_out() -> None:
-    """It may come to nothing."""
-
-    class Pending(FakeKubernetes):
-        async def take_address(
-            self, address: str, group: GroupName, *, minds_leaver: bool = False
-        ) -> AddressHolder | None:
-            del address, minds_leaver
-            return AddressHolder(group.namespace, service="past", is_pending=True)
-
-    kubernetes = Pending()
-    kubernetes.admit(replace(WEB, load_balancer_ip="10.0.0.1"), at=START)
-    janitor = Janitor(kubernetes, START + GRACE * 2)
-
-    asyncio.run(janitor.keeper.refresh())
-    assert janitor.claimed() == ["web 80/TCP"]
-
-
 def test_an_intended_address_that_is_anothers_takes_nobody_out() -> None:
     """The group is served where it is."""
-    janitor = _janitor(replace(WEB, load_balancer_ip="10.0.0.1", intended_address="10.0.0.2"))
+    janitor = janitor_of(replace(WEB, load_balancer_ip="10.0.0.1", intended_address="10.0.0.2"))
     janitor.kubernetes.addresses = {"10.0.0.1": GROUP, "10.0.0.2": GroupName("shop", "other")}
     janitor.now += GRACE * 2
 
@@ -345,7 +249,7 @@ def test_a_write_that_fails_makes_the_cache_count_again() -> None:
 )
 def test_whoever_is_no_member_any_more_gives_up_its_claims(after: ServiceView) -> None:
     """Seen before, not shown now."""
-    janitor = _janitor(WEB, API)
+    janitor = janitor_of(WEB, API)
     janitor.keeper.observe(GROUP)
     janitor.kubernetes.apply(after)
 
@@ -355,7 +259,7 @@ def test_whoever_is_no_member_any_more_gives_up_its_claims(after: ServiceView) -
 
 def test_a_service_that_was_made_anew_gets_the_listener_of_its_predecessor() -> None:
     """Deleted and created with the webhook down: the old claim goes and the new one comes in one visit."""
-    janitor = _janitor(WEB)
+    janitor = janitor_of(WEB)
     janitor.keeper.observe(GROUP)
     again = replace(WEB, uid="uid-2")
     janitor.kubernetes.stored[WEB.name] = again
@@ -367,7 +271,7 @@ def test_a_service_that_was_made_anew_gets_the_listener_of_its_predecessor() -> 
 
 def test_an_address_that_a_group_lives_on_stays_locked() -> None:
     """Its Service has taken the static address out: Avi leaves the VIP where it is."""
-    janitor = _janitor(replace(WEB, load_balancer_ip="10.0.0.1"))
+    janitor = janitor_of(replace(WEB, load_balancer_ip="10.0.0.1"))
     janitor.kubernetes.addresses["10.0.0.1"] = GROUP
     janitor.kubernetes.ledgers[GROUP] = replace(janitor.kubernetes.ledgers[GROUP], vip="10.0.0.1")
     janitor.settle()
@@ -379,7 +283,7 @@ def test_an_address_that_a_group_lives_on_stays_locked() -> None:
 
 def test_a_lock_whose_going_was_cut_short_is_looked_at_again() -> None:
     """Its reconciler was killed in between: whoever needs the address would be told "try again" for ever."""
-    janitor = _janitor(replace(WEB, load_balancer_ip="10.0.0.1"))
+    janitor = janitor_of(replace(WEB, load_balancer_ip="10.0.0.1"))
     janitor.kubernetes.addresses.update({"10.0.0.1": GROUP, "10.0.0.2": GROUP})
     janitor.kubernetes.leaving.update({"10.0.0.1", "10.0.0.2"})
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from sharedvip.annotations import SHARED_VIP
 from sharedvip.ledger import grow, member_of
 from sharedvip.model import Policy
 from sharedvip.parse import shared_values
+from tests.builders import KEY
 from tests.cluster.connection import Connection
 from tests.webhook.replicas import DEADLINE_SECONDS, Scene, messages, now, tell
 from webhook.world import World
@@ -69,14 +71,14 @@ def test_a_service_that_is_stored_while_it_is_looked_for_is_not_gone(connection:
     connection.tell(story)
 
 
+@pytest.mark.parametrize("name", ["new", "old"])
 @pytest.mark.parametrize("was_seen", [True, False])
 def test_a_port_of_a_deleted_service_is_free_on_a_replica_that_is_late(
-    connection: Connection, *, was_seen: bool
+    connection: Connection, name: str, *, was_seen: bool
 ) -> None:
     """However late its cache is, and with no janitor: the API server tells what came and went since."""
 
     async def story(scene: Scene) -> None:
-        # More than are asked for at once, all before it by name.
         members = [await scene.settled(f"a-{n}", f"{8000 + n}/TCP") for n in range(20)]
         await scene.seen(members[-1].name.name)
         if not was_seen:
@@ -87,8 +89,24 @@ def test_a_port_of_a_deleted_service_is_free_on_a_replica_that_is_late(
             scene.replicas[0].freeze()
         await scene.delete("old")
 
+        assert messages(await scene.validate(scene.new(name, "80/TCP"))) == ""
+        assert (await scene.claims())[0] == (name, "80/TCP")
+
+    tell(connection, story)
+
+
+def test_what_an_update_claimed_goes_with_its_service(connection: Connection) -> None:
+    """It joined, was refused by somebody after us, and is gone: nothing can come, and nobody waits for a grace."""
+
+    async def story(scene: Scene) -> None:
+        joining = await scene.stored("old", "80/TCP", key=None)
+        asked = scene.change(joining, "80/TCP")
+        asked = replace(asked, candidate=replace(asked.candidate, sharing_key=KEY))
+        assert messages(await scene.validate(asked)) == ""
+        await scene.delete("old")
+
         assert messages(await scene.validate(scene.new("new", "80/TCP"))) == ""
-        assert (await scene.claims())[0] == ("new", "80/TCP")
+        assert await scene.claims() == [("new", "80/TCP")]
 
     tell(connection, story)
 
