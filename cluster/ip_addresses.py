@@ -167,12 +167,15 @@ class AddressLocks:
                     return "unlocked"
                 continue
             try:
+                self._on_write()
                 marked = await self._mark(found, "true", timeout_seconds)
                 if await is_needed(leavers_on(marked)):
+                    # Whoever may do nothing more may still leave it as it was: by its version it is what was marked.
                     await self._mark(marked, None, timeout_seconds)
                     return "needed"
                 if await self._left_to(marked, group, timeout_seconds=timeout_seconds) is not None:
                     left = {LEAVING_ANNOTATION: None, LEFT_ANNOTATION: render_time(self._now())}
+                    self._on_write()
                     await self._annotate(marked, left, timeout_seconds)
                     return "left"
             except (NotFound, Conflict):
@@ -297,6 +300,7 @@ class AddressLocks:
 
     async def _has_said(self, found: IPAddress, said: Mapping[str, str | None], timeout_seconds: float) -> bool:
         """False: two have written at once, and the lock is another one by now."""
+        self._on_write()
         try:
             await self._annotate(found, said, timeout_seconds)
         except (NotFound, Conflict):
@@ -309,7 +313,6 @@ class AddressLocks:
     async def _annotate(self, found: IPAddress, said: Mapping[str, str | None], timeout_seconds: float) -> IPAddress:
         version = {"resourceVersion": found.metadata.resource_version, "uid": found.metadata.uid}
         body = msgspec.json.encode({"metadata": {**version, "annotations": said}})
-        self._on_write()
         answer = await self._api.request(
             "PATCH", path_of(found.metadata.name), body=body, content_type=MERGE_PATCH, timeout_seconds=timeout_seconds
         )

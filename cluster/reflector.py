@@ -223,7 +223,7 @@ class Reflector(Generic[Raw, Record]):
     def _take(self, event: WatchEvent) -> str:
         """Follow one event; the position after it, "" where it does not tell."""
         if event.type == "ERROR":
-            raise parse_error(*_status(event.object))
+            raise error_of(event)
         self._hear()
         if event.type == "BOOKMARK":
             self._as_of = self._clock()
@@ -257,8 +257,9 @@ class _Code(msgspec.Struct):
     code: int = 500
 
 
-def _status(body: msgspec.Raw) -> tuple[int, bytes]:
-    return msgspec.json.decode(body, type=_Code).code, bytes(body)
+def error_of(event: WatchEvent) -> ClusterError:
+    """What a watch's event of type ``ERROR`` says, which comes with HTTP's 200: most often that it is too long ago."""
+    return parse_error(msgspec.json.decode(event.object, type=_Code).code, bytes(event.object))
 
 
 def _name(metadata: ObjectMeta) -> ObjectName:

@@ -18,7 +18,7 @@ from cluster.api import KubernetesApi
 from cluster.errors import ClusterError, NotFound
 from cluster.index import Index
 from cluster.metadata import ANY_OBJECT, WATCH_EVENT
-from cluster.reflector import Reflector
+from cluster.reflector import Reflector, error_of
 from sharedvip.addresses import canonical
 from sharedvip.identity import is_label
 from sharedvip.model import GroupName, ServiceName, ServiceView
@@ -88,6 +88,8 @@ async def deleted_since(
         ):
             async for line in lines:
                 event = WATCH_EVENT.decode(line)
+                if event.type == "ERROR":
+                    raise error_of(event)
                 if event.type == "DELETED":
                     found |= uids & {ANY_OBJECT.decode(event.object).metadata.uid}
                 if found == uids:

@@ -310,6 +310,9 @@ async def _absence(town: Town, configurations: list[Manifest]) -> None:
     expect = town.result.expect
     expect(await _until(is_so, seconds=90), "not all that were stored meanwhile were judged")
     for arena in town.arenas:
+        told = await _until(partial(_says_conflict, arena, "l0-g5"), seconds=30)
+        expect(told, f"the SharedVIP {arena.namespace}/l0-g5 does not say that two are not let in")
+    for arena in town.arenas:
         accepted = {s.name.name for s in await _accepted(town, arena)}
         expect(not accepted & _LATE, f"in conflict, and accepted in {arena.namespace}: {accepted & _LATE}")
         lost = {s.name.name for s in await _accepted(town, arena, of=before)} - accepted - _LATE
@@ -317,6 +320,12 @@ async def _absence(town: Town, configurations: list[Manifest]) -> None:
         claims = [_claims(world, arena, key="l0-g6") for world in (before, await town.world())]
         expect(claims[0] == claims[1], f"the claims of {arena.namespace}/l0-g6 are others: {claims}")
     await _expect_no_order(town)
+
+
+async def _says_conflict(arena: Arena, key: str) -> bool:
+    path = f"/apis/sharedvip.dev/v1alpha1/namespaces/{arena.namespace}/sharedvips/{key}"
+    conditions = json.loads(await arena.api.request("GET", path)).get("status", {}).get("conditions", [])
+    return [one["reason"] for one in conditions if one["type"] == "Ready"] == ["Conflict"]
 
 
 async def _past_us(arena: Arena, result: Result, *, is_backwards: bool) -> None:

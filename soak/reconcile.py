@@ -11,13 +11,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 import structlog
 
+from localcluster.moment import describe_moment
 from simulator.serve import running
 from simulator.settings import Settings, Subnet
 from soak.reconcile_weather import away
@@ -89,7 +89,7 @@ def render(results: Sequence[tuple[Result, list[str]]]) -> str:
         "",
         "| | |",
         "|---|---|",
-        f"| date | {datetime.now(UTC):%Y-%m-%d} |",
+        f"| when | {describe_moment()} |",
         f"| machine | {os.cpu_count()} processors, {platform.system()} {platform.machine()} |",
         f"| versions | Python {platform.python_version()}, avisdk {version('avisdk')} |",
         "",

@@ -166,7 +166,8 @@ class Claiming:
             if not view.is_forcing or ledger is None or not _is_of_no_member(refused, ledger.members):
                 raise
             _log.warning("ledger.taken_back", namespace=asked.group.namespace, key=asked.group.key, of=str(refused))
-            metrics.LEDGER_WRITES.labels("force").inc()
+            if not asked.is_dry_run:
+                metrics.LEDGER_WRITES.labels("force").inc()
             after = await apply(force=True)
         return _Claimed(ledger, after, shared)
 

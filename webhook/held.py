@@ -21,6 +21,7 @@ from sharedvip.leaving import LATEST_SECONDS
 from sharedvip.ledger import Ledger, member_of
 from sharedvip.model import AddressHolder, GroupName, ServiceName
 from sharedvip.parse import intended_address, static_address
+from webhook import metrics
 
 
 class HeldAddresses:
@@ -35,7 +36,7 @@ class HeldAddresses:
         self._api: Final = api
         self._services: Final = services
         self._store: Final = SharedVipStore(api)
-        self.locks: Final = AddressLocks(api)
+        self.locks: Final = AddressLocks(api, on_write=metrics.LEDGER_WRITES.labels("lock").inc)
         """Whose each address is."""
 
     def age_seconds(self) -> float:

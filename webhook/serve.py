@@ -14,7 +14,6 @@ import uvicorn
 from fastapi import FastAPI
 
 from cluster.api import KubernetesApi
-from cluster.ip_addresses import AddressLocks
 from cluster.services import ServiceCache
 from cluster.shared_vip_cache import SharedVipCache
 from cluster.shared_vips import SharedVipStore
@@ -69,8 +68,7 @@ async def serve(settings: WebhookSettings, certificate: Certificate, *, kubeconf
         world = World(api, services=services, ledgers=ledgers, policy=settings.policy, now=_now)
         ages = ClaimAges(services, ledgers, now=_now)
         ages.show()
-        locks = AddressLocks(api, on_write=metrics.LEDGER_WRITES.labels("lock").inc)
-        claiming = Claiming(world, store=SharedVipStore(api), locks=locks, now=_now)
+        claiming = Claiming(world, store=SharedVipStore(api), locks=world.held.locks, now=_now)
         admission = Admission(world, claiming)
         async with asyncio.TaskGroup() as tasks:
             watches = [tasks.create_task(services.run()), tasks.create_task(ledgers.run())]

@@ -17,8 +17,7 @@ _WHERE_IT_GOES: Final = (
     "The write of an admitted create is one server-side apply to the group's `SharedVIP`, before the answer. "
     "Whoever is the first of a group to bring a static address also creates that address's `IPAddress`. "
     "After the answer the reconciler writes the status of the `SharedVIP`, and in full mode that of the Service. "
-    "What the figures that miss their target are made of, and why they stay, tells "
-    "[ADR 6](../adr/0006-what-a-decision-costs.md)."
+    "What a decision costs, and what is still too much: [ADR 6](../adr/0006-what-a-decision-costs.md)."
 )
 
 
@@ -111,8 +110,11 @@ def _ledger(results: Results) -> str:
     through, contention = results.policies, results.policies.contention
     rows = (
         (
-            f"{RIVALS} writers at once who want one port, {through.races} rounds: more than one was stored",
-            f"{through.doubles['vap']} rounds under the ValidatingAdmissionPolicy, {through.doubles['ours']} under us",
+            f"{RIVALS} writers at once want one port, beside {results.sizes[1]} Services: it was stored twice",
+            (
+                f"in {through.doubles['vap']} of {through.races} rounds under the ValidatingAdmissionPolicy, "
+                f"in {through.doubles['ours']} under us"
+            ),
         ),
         ("a create under us: in the webhook, both calls together (mean)", f"{through.webhook_ms:.1f} ms"),
         ("one server-side apply to a `SharedVIP`, sent as the creates are (p50)", f"{through.apply_ms:.1f} ms"),
@@ -168,7 +170,7 @@ def _method(results: Results) -> str:
             "- An update that changes nothing that a rule reads gets the answer of the last such one of its Service, "
             "until anything is told of its group (`webhook/standing.py`); the warm-up asks once about each Service. "
             "Another target port has to be read to see that no rule does. OPA is asked about all three kinds, with "
-            "the same reviews."
+            "the same reviews; of a refused one its policies also find the ports to be taken."
         ),
         (
             "- OPA runs with `GOMAXPROCS=1`; its two policies are `bench/admission/rego/`, the admission policy is "

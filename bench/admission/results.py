@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bench.admission.load import Summary
-from bench.admission.policies import Throughs
+from bench.admission.policies import RIVALS, Throughs
 
 FLOOR: Final = "floor"
 FASTAPI: Final = "floor, as a FastAPI route"
@@ -98,6 +98,9 @@ def _policies(results: Results) -> Iterator[Verdict]:
         (through.writes_with_lock, ", the first one with its address"),
     ):
         yield Verdict(f"ledger writes for an admitted create{where}: at most 1", f"{writes:.2f}", writes <= 1)
+    doubles = through.doubles["ours"]
+    found = f"{doubles} ({through.doubles['vap']} under the VAP)"
+    yield Verdict(f"rounds of {RIVALS} rivals that store a port twice under us: none", found, doubles == 0)
     writes = through.writes_per_update
     yield Verdict("ledger writes for an irrelevant update: none", f"{writes:.2f}", writes == 0)
 

@@ -175,7 +175,7 @@ def _line(kind: str, uid: str) -> bytes:
         pytest.param([_line("DELETED", "uid-of-another"), _line("DELETED", "uid-1")], 1, id="a namesake came and went"),
         pytest.param([_line("DELETED", "uid-1"), Unreachable("gone"), _line("DELETED", "uid-2")], 1, id="it breaks"),
         pytest.param([_line("DELETED", "uid-1"), b"{", _line("DELETED", "uid-2")], 1, id="a line is none"),
-        pytest.param([event("ERROR", status(410, "Expired"))], 0, id="it is too long ago"),
+        pytest.param([event("ERROR", status(410, "Expired")), _line("DELETED", "uid-1")], 0, id="it is too long ago"),
         pytest.param([Gone(410, "Expired", message="too old")], 0, id="and was never begun"),
     ],
 )

@@ -58,8 +58,13 @@ def test_who_is_in_keeps_the_vip_and_newcomers_come_all_together_or_not_at_all(s
         assert scene.claims() == {("one", 80, "TCP"), ("two", 443, "TCP")}
         if name == "fits":
             scene.stage.stop(RECONCILER, kill=True)
+            # Two that no group lets in: it is found as a whole, and is one of conflict.
+            assert scene.apply(*(service_object(one, "80", key="another") for one in ("x", "y"))).returncode == 0
+            told.update(x="Conflict", y="Conflict")
             scene.stage.start_reconciler()
             scene.stage.wait_ready(RECONCILER, scene.stage.reconciler_health_port)
 
     scene.kubectl("delete", "svc", "rival")
     assert scene.wait_for_one_address("one", "two", "fits", "later") == vip
+    assert scene.apply(service_object("y", "81", key="another")).returncode == 0
+    assert scene.wait_for_one_address("x", "y") != vip

@@ -15,6 +15,7 @@ from tests.builders import KEY
 from tests.cluster.connection import Connection
 from tests.webhook.leavers import last, leaving
 from tests.webhook.replicas import Scene, messages, now, some_address, tell
+from tests.webhook.samples import writes
 
 pytestmark = pytest.mark.e2e
 
@@ -66,7 +67,7 @@ def test_nobody_leaves_with_the_address_of_another_group(connection: Connection,
 
 
 def test_the_last_one_takes_its_address_along(connection: Connection) -> None:
-    """Also where another was a member until a moment ago, and its claim is still there."""
+    """Also where another was a member until a moment ago, and its claim is still there; what is noted is counted."""
 
     async def story(scene: Scene) -> None:
         address = some_address()
@@ -77,7 +78,10 @@ def test_the_last_one_takes_its_address_along(connection: Connection) -> None:
         await scene.gone("api")
 
         assert [name for name, _ in await scene.claims()] == ["web", "api"]
+        before = writes("lock")
         assert messages(await scene.validate(leaving(leaver))) == ""
+        # There was no lock: it is made, and then says so.
+        assert writes("lock") == before + 2
 
     tell(connection, story)
 
