@@ -18,7 +18,7 @@ from typing import Any, Final, Self, cast
 import aiohttp
 
 from cluster import metrics
-from cluster.asyncio_client import Configuration, RESTClientObject, config
+from cluster.asyncio_client import ConfigException, Configuration, RESTClientObject, config
 from cluster.errors import ClusterError, Unreachable, parse_error
 
 CONNECT_SECONDS = 5.0
@@ -177,7 +177,11 @@ class KubernetesApi:
         )
 
     async def _credentials(self) -> dict[str, str]:
-        settings = cast("dict[str, dict[str, Any]]", await self._configuration.auth_settings())
+        try:
+            settings = cast("dict[str, dict[str, Any]]", await self._configuration.auth_settings())
+        except ConfigException as error:
+            # The token's file is empty for a moment, or for good: whoever asked comes again.
+            raise Unreachable(str(error)) from error
         return {str(s["key"]): str(s["value"]) for s in settings.values() if s["in"] == "header" and s["value"]}
 
 

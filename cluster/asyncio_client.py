@@ -24,5 +24,6 @@ _know(_PACKAGE)
 from kubernetes.aio import config  # noqa: E402 - as above
 from kubernetes.aio.client import Configuration  # noqa: E402 - likewise
 from kubernetes.aio.client.rest import RESTClientObject  # noqa: E402 - likewise
+from kubernetes.aio.config.config_exception import ConfigException  # noqa: E402 - likewise
 
-__all__ = ["Configuration", "RESTClientObject", "config"]
+__all__ = ["ConfigException", "Configuration", "RESTClientObject", "config"]

@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 
 from cluster.errors import ApiError
+from cluster.ip_address_documents import HeldAddress
 from reconciler.awaited import Awaited, open_until
 from reconciler.locking import Locking
 from reconciler.mover import CLAIM_AGAIN_SECONDS, Moved, Mover
@@ -83,13 +84,8 @@ class LedgerKeeper:
         """
         # What we wrote is in the cache by now, or was deleted before the cache saw it.
         self._written.clear()
-        locked = set[tuple[str, GroupName]]()
-        for lock in await self._kubernetes.held_addresses():
-            self._unlocking.held.add(lock.address, lock.group)
-            if lock.left_since is None:
-                locked.add((lock.address, lock.group))
-            if lock.is_leaving:
-                self._unlocking.found_begun(lock.group, lock.address)
+        locks = await self._locks()
+        locked = {(lock.address, lock.group) for lock in locks if lock.left_since is None}
         ledgers = filter(None, map(self._kubernetes.ledger, self._kubernetes.groups()))
         claimed = {(address, ledger.name) for ledger in ledgers for address in ledger.addresses}
         for address, group in sorted(claimed - locked):
@@ -102,6 +98,28 @@ class LedgerKeeper:
                 _log.warning(
                     "address.unlocked", namespace=group.namespace, key=group.key, address=address, error=str(error)
                 )
+
+    async def holders_of_idle_locks(self) -> tuple[GroupName, ...]:
+        """The groups that hold a lock which their ledger does not claim, sorted: a pass lets go of it, or keeps it.
+
+        Raises:
+            ClusterError: The API server refused or could not be asked.
+        """
+        idle = set[GroupName]()
+        for lock in await self._locks():
+            ledger = self._kubernetes.ledger(lock.group)
+            if lock.is_leaving or ledger is None or lock.address not in ledger.addresses:
+                idle.add(lock.group)
+        return tuple(sorted(idle))
+
+    async def _locks(self) -> tuple[HeldAddress, ...]:
+        """All of them, remembered."""
+        locks = await self._kubernetes.held_addresses()
+        for lock in locks:
+            self._unlocking.held.add(lock.address, lock.group)
+            if lock.is_leaving:
+                self._unlocking.found_begun(lock.group, lock.address)
+        return locks
 
     async def _taken_back(self, ledger: Ledger, address: str) -> None:
         """Members with an address that is another's came past admission, and a request for one died before its lock.

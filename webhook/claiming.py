@@ -130,7 +130,13 @@ class Claiming:
             # The API server looks only when we have answered: a claim would wait for a Service that cannot come, and
             # be in the way of the update that is asked for next. No cache of ours knows all names.
             return already_exists(asked.candidate.name)
-        return await self._lock(asked, view, await self._claim(asked, view))
+        claimed = await self._claim(asked, view)
+        try:
+            return await self._lock(asked, view, claimed)
+        except ClusterError:
+            # Nobody knows, so the answer is no: the next try has another uid, and would meet this claim for the grace.
+            await self._give_back(asked, claimed)
+            raise
 
     async def _claim(self, asked: Asked, view: View) -> "_Claimed":
         """One server-side apply; an update says which ledger it has read, for another update may be on its way."""
@@ -213,7 +219,7 @@ class Claiming:
         # What was wrong before stays as it was, and claims nothing.
         if _had(asked, address):
             return Answer()
-        return denied(taken(asked, await self._world.held.now(holder, address), address))
+        return denied(taken(asked, await self._world.held.now(holder, address, but=asked.candidate.name), address))
 
     async def _leaving(
         self, asked: Asked, address: str, leavers: tuple[Leaver, ...]
@@ -328,7 +334,8 @@ def _is_of_nobody(lost_to: ClaimRefused | LedgerIsLeaving, look: Look) -> bool:
 
 
 def _is_of_no_member(lost_to: ClaimRefused, members: Iterable[Member]) -> bool:
-    return lost_to.managers.isdisjoint(member.field_manager for member in members)
+    # One that the API server words otherwise than we can read may be anybody's.
+    return "" not in lost_to.managers and lost_to.managers.isdisjoint(member.field_manager for member in members)
 
 
 def _is_less(asked: Asked, after: Ledger) -> bool:

@@ -19,7 +19,7 @@ from cluster.shared_vips import SharedVipStore
 from sharedvip.holders import asks_for_its_group, holds_by_itself
 from sharedvip.leaving import LATEST_SECONDS
 from sharedvip.ledger import Ledger, member_of
-from sharedvip.model import AddressHolder, GroupName, ServiceName
+from sharedvip.model import AddressHolder, GroupName, ServiceName, ServiceView
 from sharedvip.parse import intended_address, static_address
 from webhook import metrics
 
@@ -53,21 +53,23 @@ class HeldAddresses:
         if seconds > LATEST_SECONDS:
             raise Unreachable(f"what is known of Services is {seconds:.0f} s old")
 
-    async def still(self, holders: Iterable[AddressHolder], address: str) -> tuple[AddressHolder, ...]:
-        """Those that hold the address indeed, in their order.
+    async def still(
+        self, holders: Iterable[AddressHolder], address: str, *, but: ServiceName
+    ) -> tuple[AddressHolder, ...]:
+        """Those that hold the address indeed, in their order; ``but`` is who asks, and holds nothing against itself.
 
         Raises:
             ClusterError: The API server could not be asked.
         """
-        looked = await asyncio.gather(*(self.look(holder, address) for holder in holders))
+        looked = await asyncio.gather(*(self.look(holder, address, but=but) for holder in holders))
         found = tuple(holder for holder in looked if holder is not None)
         if not any(holder.is_pending for holder in found):
             return found
         owner = await self.locks.owner(address)
         return tuple(h for h in found if not h.is_pending or owner == GroupName(h.namespace, h.key))
 
-    async def look(self, holder: AddressHolder, address: str) -> AddressHolder | None:
-        """One of them, as it is now; None: it holds the address no longer.
+    async def look(self, holder: AddressHolder, address: str, *, but: ServiceName) -> AddressHolder | None:
+        """One of them, as it is now, or who has left it with the address; None: it holds the address no longer.
 
         Raises:
             ClusterError: The API server could not be asked.
@@ -78,18 +80,24 @@ class HeldAddresses:
         ledger = await self._store.read(group)
         if ledger is not None and address in {*ledger.addresses, ledger.vip} and self._has_come(ledger, address):
             return holder
-        if await self.is_asked_for(group, address):
+        stored = await self._stored(group, address)
+        if any(s.group == group and asks_for_its_group(s, address) for s in stored):
             return holder
+        # A late cache shows it in the group that it has left, past admission, and nowhere else.
+        for service in stored:
+            if service.name != but and holds_by_itself(service, address):
+                return AddressHolder(service.name.namespace, service=service.name.name)
         is_claimed = ledger is not None and address in ledger.addresses
         return replace(holder, is_pending=True) if is_claimed else None
 
-    async def now(self, holder: AddressHolder, address: str) -> AddressHolder:
+    async def now(self, holder: AddressHolder, address: str, *, but: ServiceName) -> AddressHolder:
         """The owner of a lock, as it is to be told: one that nobody stands behind is about to be let go of.
 
         Raises:
             ClusterError: The API server could not be asked.
         """
-        return await self.look(holder, address) or replace(holder, is_pending=holder.is_pending or bool(holder.key))
+        found = await self.look(holder, address, but=but)
+        return found or replace(holder, is_pending=holder.is_pending or bool(holder.key))
 
     async def is_asked_for(self, group: GroupName, address: str, *, but: ServiceName | None = None) -> bool:
         """Whether a stored member asks for the address, in a ledger or not; ``but`` is not looked at.
@@ -97,12 +105,20 @@ class HeldAddresses:
         Raises:
             ClusterError: The API server could not be asked.
         """
+        stored = await self._stored(group, address, but=but)
+        return any(s.group == group and asks_for_its_group(s, address) for s in stored)
+
+    async def _stored(self, group: GroupName, address: str, *, but: ServiceName | None = None) -> list[ServiceView]:
+        """Whom the cache shows as members that ask for the address, as they are stored, up to the first that is one."""
         asking = [s.name for s in self._services.members(group) if s.name != but and asks_for_its_group(s, address)]
+        found: list[ServiceView] = []
         for name in asking:
             stored = await read_service(self._api, name)
-            if stored is not None and stored.group == group and asks_for_its_group(stored, address):
-                return True
-        return False
+            if stored is not None:
+                found.append(stored)
+                if stored.group == group and asks_for_its_group(stored, address):
+                    break
+        return found
 
     async def _is_held_by_itself(self, holder: AddressHolder, address: str) -> bool:
         service = await read_service(self._api, ServiceName(holder.namespace, holder.service))

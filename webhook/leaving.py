@@ -95,7 +95,7 @@ async def _stranger(asked: Asked, group: GroupName, address: str, world: World) 
     owner = await world.held.locks.owner(address)
     if owner is None or owner == group:
         return None
-    return await world.held.now(AddressHolder(owner.namespace, key=owner.key), address)
+    return await world.held.now(AddressHolder(owner.namespace, key=owner.key), address, but=asked.candidate.name)
 
 
 async def _remaining(asked: Asked, ledger: Ledger, world: World) -> AddressHolder | None:

@@ -163,7 +163,10 @@ class World:
             # Of the same moment as the members below: a Service that leaves meanwhile is one or the other, never none.
             now_shown = {one: self._holders(asked.group, asked.candidate.name, one, live) for one in addresses}
             if now_shown != shown:
-                shown, held = now_shown, {one: await self.held.still(by, one) for one, by in now_shown.items()}
+                shown, held = (
+                    now_shown,
+                    {one: await self.held.still(by, one, but=asked.candidate.name) for one, by in now_shown.items()},
+                )
                 continue
             holders, intended_holders = (as_joining(held[one], ledger, live, now=now) for one in addresses)
             stale = tuple(claim for claim in in_the_way if _is_stale(claim, ledger, live, seen, now=now))

@@ -5,12 +5,14 @@ import contextlib
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Never
 from urllib.parse import urlsplit
 
 import msgspec
 import pytest
 
 from cluster.api import CONNECTIONS, KubernetesApi, NoClusterError
+from cluster.asyncio_client import ConfigException, Configuration
 from cluster.errors import AlreadyExists, Forbidden, Invalid, NotFound, Unreachable
 from localcluster.ports import free_ports
 from tests.builders import service_object
@@ -61,6 +63,21 @@ def test_a_service_account_is_known_by_its_token(connection: Connection) -> None
             await api.close()
 
     asyncio.run(story())
+
+
+def test_a_token_that_cannot_be_read_is_no_end(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its file may be empty for a moment: a watch and the Lease try again, and the process lives."""
+
+    async def no_token(_: Configuration) -> Never:
+        raise ConfigException("Token file exists but empty.")
+
+    async def story(api: KubernetesApi) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(Configuration, "auth_settings", no_token)
+            with pytest.raises(Unreachable, match="Token file exists but empty"):
+                await api.request("GET", "/readyz")
+
+    connection.tell(story)
 
 
 def elsewhere(connection: Connection, port: int, story: Callable[[KubernetesApi], Awaitable[None]]) -> None:

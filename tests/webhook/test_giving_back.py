@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 
 from cluster.api import KubernetesApi
+from cluster.errors import Unreachable
 from cluster.ip_addresses import AddressLocks
 from sharedvip.ledger import member_of
 from sharedvip.model import AddressHolder, GroupName
 from tests.builders import listeners
 from tests.cluster.connection import Connection
-from tests.webhook.replicas import Scene, replica, some_address, tell
+from tests.webhook.replicas import Scene, messages, replica, some_address, tell
 from tests.webhook.samples import writes
 
 pytestmark = pytest.mark.e2e
@@ -64,5 +65,29 @@ def test_giving_back_leaves_what_another_update_has_claimed_since(connection: Co
 
             assert answer.rules == ("static-address-taken",)
             assert ("web", "8080/TCP") in await scene.claims()
+
+    connection.tell(whole)
+
+
+def test_who_is_told_nothing_leaves_no_claim_behind(connection: Connection) -> None:
+    """It comes again at once, with another uid, and would meet its own claim for the grace."""
+
+    class AwayOnce(AddressLocks):
+        is_away = True
+
+        async def take(self, address: str, group: GroupName, **given: Any) -> AddressHolder | None:  # noqa: ANN401 - likewise
+            """As ``AddressLocks``, but for the first time."""
+            if self.is_away:
+                self.is_away = False
+                raise Unreachable("it restarts")
+            return await super().take(address, group, **given)
+
+    async def whole(api: KubernetesApi) -> None:
+        async with replica(api, locks=AwayOnce(api)) as one:
+            scene, address = Scene(api, connection.namespace, [one]), some_address()
+            with pytest.raises(Unreachable):
+                await scene.validate(scene.new("web", "80/TCP", load_balancer_ip=address))
+            assert await scene.claims() == []
+            assert messages(await scene.validate(scene.new("web", "80/TCP", load_balancer_ip=address))) == ""
 
     connection.tell(whole)

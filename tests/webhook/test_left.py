@@ -45,6 +45,26 @@ def test_who_has_left_with_the_address_has_it_however_late_the_cache(connection:
     tell(connection, story)
 
 
+def test_who_has_left_past_admission_with_the_address_has_it_in_other_groups_eyes_too(connection: Connection) -> None:
+    """It is noted nowhere, and the cache shows a member of a group that is no more: what was read of it counts."""
+
+    async def story(scene: Scene) -> None:
+        address = some_address()
+        await scene.stored("web", "80/TCP", loadBalancerIP=address)
+        await scene.seen("web")
+        scene.replicas[0].freeze()
+        await left(connection, "web")
+
+        joining = scene.new("api", "443/TCP", key="another", load_balancer_ip=address)
+        assert "already held by Service 'web'" in messages(await scene.validate(joining))
+        # It may bring it there itself.
+        asked = scene.change(await scene.live("web"), "80/TCP")
+        asked = replace(asked, candidate=replace(asked.candidate, sharing_key="another"))
+        assert messages(await scene.validate(asked)) == ""
+
+    tell(connection, story)
+
+
 def test_who_has_left_is_told_by_the_lock_to_a_cache_that_never_showed_it(connection: Connection) -> None:
     """Its watch broke with the API server before the leaver came, and the janitor has let go of all since.
 

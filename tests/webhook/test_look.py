@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -107,6 +108,23 @@ def test_what_an_update_claimed_goes_with_its_service(connection: Connection) ->
 
         assert messages(await scene.validate(scene.new("new", "80/TCP"))) == ""
         assert await scene.claims() == [("new", "80/TCP")]
+
+    tell(connection, story)
+
+
+def test_a_conflict_that_cannot_be_read_is_not_taken_for_nobodys(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An API server may word it otherwise one day: the claim of a request on its way is not taken over by force."""
+    monkeypatch.setattr("cluster.field_conflicts._MANAGER", re.compile("nothing"))
+
+    async def story(scene: Scene) -> None:
+        first, second = (scene.new("web", "80/TCP") for _ in range(2))
+        assert messages(await scene.validate(first)) == ""
+        assert "under way" in messages(await scene.validate(replace(second, patience_seconds=0.2)))
+        ledger = await scene.ledger()
+        assert ledger is not None
+        assert ledger.members == (member_of(first.candidate),)
 
     tell(connection, story)
 
