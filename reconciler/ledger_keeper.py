@@ -100,7 +100,7 @@ class LedgerKeeper:
                 )
 
     async def holders_of_idle_locks(self) -> tuple[GroupName, ...]:
-        """The groups that hold a lock which their ledger does not claim, sorted: a pass lets go of it, or keeps it.
+        """The groups that hold a lock which their ledger does not need, sorted: a pass lets go of it, or keeps it.
 
         Raises:
             ClusterError: The API server refused or could not be asked.
@@ -108,7 +108,7 @@ class LedgerKeeper:
         idle = set[GroupName]()
         for lock in await self._locks():
             ledger = self._kubernetes.ledger(lock.group)
-            if lock.is_leaving or ledger is None or lock.address not in ledger.addresses:
+            if lock.is_leaving or ledger is None or lock.address not in ledger.addresses_in_use:
                 idle.add(lock.group)
         return tuple(sorted(idle))
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prometheus_client import CollectorRegistry
 
@@ -124,6 +124,9 @@ def test_a_lock_that_no_event_tells_of_is_looked_at_within_a_minute() -> None:
         settled = await keeper.settle(GROUP)
         await keeper.release_addresses(GROUP, settled.ledger)
         assert kubernetes.addresses == {"10.0.0.1": GROUP}
+        # What it lives on it holds, also where nobody asks for it any more.
+        kubernetes.addresses["10.0.0.7"] = GROUP
+        kubernetes.ledgers[GROUP] = replace(kubernetes.ledgers[GROUP], vip="10.0.0.7")
         assert set(await resync.read()) == set()
         time[0] = 300.0
         assert set(await resync.read()) == both
