@@ -65,7 +65,7 @@ class Resync:
     def pause_seconds(self) -> float:
         """Until the locks are to be looked at after a read that went well; from 2 to 60 s after one that failed."""
         if not self._failures:
-            return min(self._seconds, LOCKS_SECONDS)
+            return min(LOCKS_SECONDS, max(0.0, self._due - self._clock()))
         back_off = min(_LONGEST_PAUSE_SECONDS, 2.0 ** min(self._failures, 6))
         return min(self._seconds, max(self._at_least, back_off))
 

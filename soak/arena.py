@@ -185,8 +185,8 @@ class Arena:
         await self.send(Write("DELETE", path, b""))
 
     async def clear(self) -> None:
-        """Delete every Service of the namespace, in one request."""
-        await self.send(Write("DELETE", self._path(), b""))
+        """Delete every Service of the namespace, in one request that an API server which restarts may get again."""
+        await self.insist(Write("DELETE", self._path(), b""), seconds=REQUEST_SECONDS)
 
     def _path(self, name: str = "") -> str:
         collection = f"/api/v1/namespaces/{self.namespace}/services"

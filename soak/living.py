@@ -18,6 +18,7 @@ import yaml
 
 from cli.audit import read_world
 from cli.demo.stage import RECONCILER
+from cluster.errors import ClusterError
 from sharedvip.annotations import SHARED_VIP
 from sharedvip.audit import Finding, StoredWorld, find_conflicts, find_untruths
 from sharedvip.ledger import is_accepted
@@ -324,7 +325,10 @@ async def _absence(town: Town, configurations: list[Manifest]) -> None:
 
 async def _says_conflict(arena: Arena, key: str) -> bool:
     path = f"/apis/sharedvip.dev/v1alpha1/namespaces/{arena.namespace}/sharedvips/{key}"
-    conditions = json.loads(await arena.api.request("GET", path)).get("status", {}).get("conditions", [])
+    try:
+        conditions = json.loads(await arena.api.request("GET", path)).get("status", {}).get("conditions", [])
+    except ClusterError:
+        return False
     return [one["reason"] for one in conditions if one["type"] == "Ready"] == ["Conflict"]
 
 

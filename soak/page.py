@@ -16,7 +16,8 @@ _HEAD: Final = """# What is guaranteed, and how often it was tried
 Written by `make soak`; do not edit.
 The judge is the stored world: after each round the Services are listed and the rules of admission are run over them.
 After each guarantee `sharedvip audit --ledger` must find nothing, in the whole cluster:
-with the last rounds' Services, which must have their claims and locks, and once they are deleted.
+with the last rounds' Services (in a storm, of its last race), which must have their claims and locks,
+and once they are deleted.
 Each row names the code that it was tried on; what stands below is of the last run.
 Conflicts in the namespaces of `living-cluster` are left out: it plants some, and they are to stay.
 

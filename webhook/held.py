@@ -20,7 +20,7 @@ from sharedvip.holders import asks_for_its_group, holds_by_itself
 from sharedvip.leaving import LATEST_SECONDS
 from sharedvip.ledger import Ledger, member_of
 from sharedvip.model import AddressHolder, GroupName, ServiceName, ServiceView
-from sharedvip.parse import intended_address, static_address
+from sharedvip.parse import intended_address
 from webhook import metrics
 
 
@@ -78,10 +78,10 @@ class HeldAddresses:
             return holder if await self._is_held_by_itself(holder, address) else None
         group = GroupName(holder.namespace, holder.key)
         ledger = await self._store.read(group)
-        if ledger is not None and address in {*ledger.addresses, ledger.vip} and self._has_come(ledger, address):
+        if ledger is not None and address == ledger.vip:
             return holder
-        stored = await self._stored(group, address)
-        if any(s.group == group and asks_for_its_group(s, address) for s in stored):
+        stored = await self._stored(group, address, ledger=ledger)
+        if any(_is_on(s, group, address, ledger=ledger) for s in stored):
             return holder
         # A late cache shows it in the group that it has left, past admission, and nowhere else.
         for service in stored:
@@ -105,18 +105,19 @@ class HeldAddresses:
         Raises:
             ClusterError: The API server could not be asked.
         """
-        stored = await self._stored(group, address, but=but)
-        return any(s.group == group and asks_for_its_group(s, address) for s in stored)
+        return any(_is_on(s, group, address) for s in await self._stored(group, address, but=but))
 
-    async def _stored(self, group: GroupName, address: str, *, but: ServiceName | None = None) -> list[ServiceView]:
-        """Whom the cache shows as members that ask for the address, as they are stored, up to the first that is one."""
-        asking = [s.name for s in self._services.members(group) if s.name != but and asks_for_its_group(s, address)]
+    async def _stored(
+        self, group: GroupName, address: str, *, ledger: Ledger | None = None, but: ServiceName | None = None
+    ) -> list[ServiceView]:
+        """Whom the cache shows on the address, as they are stored, up to the first that is on it indeed."""
+        shown = [s for s in self._services.members(group) if s.name != but]
         found: list[ServiceView] = []
-        for name in asking:
+        for name in [s.name for s in shown if _is_on(s, group, address, ledger=ledger)]:
             stored = await read_service(self._api, name)
             if stored is not None:
                 found.append(stored)
-                if stored.group == group and asks_for_its_group(stored, address):
+                if _is_on(stored, group, address, ledger=ledger):
                     break
         return found
 
@@ -125,7 +126,9 @@ class HeldAddresses:
         # One that was given the annotation meanwhile holds it through its group, whose lock says whose it is.
         return service is not None and holds_by_itself(service, address)
 
-    def _has_come(self, ledger: Ledger, address: str) -> bool:
-        """Whether the group lives on the address, or a stored member of it asks for it."""
-        members = (s for s in self._services.members(ledger.name) if ledger.claims_of(member_of(s)))
-        return address == ledger.vip or any(address in {static_address(s), intended_address(s)} for s in members)
+
+def _is_on(service: ServiceView, group: GroupName, address: str, *, ledger: Ledger | None = None) -> bool:
+    """Whether a member asks for the address, or, claiming in the ledger, intends it."""
+    is_intended = ledger is not None and address == intended_address(service) and service.is_member
+    claims = ledger.claims_of(member_of(service)) if ledger is not None and is_intended else ()
+    return service.group == group and (asks_for_its_group(service, address) or bool(claims))

@@ -69,8 +69,9 @@ def test_giving_back_leaves_what_another_update_has_claimed_since(connection: Co
     connection.tell(whole)
 
 
-def test_who_is_told_nothing_leaves_no_claim_behind(connection: Connection) -> None:
-    """It comes again at once, with another uid, and would meet its own claim for the grace."""
+@pytest.mark.parametrize("is_locked", [False, True])
+def test_who_is_told_nothing_leaves_no_claim_behind(connection: Connection, *, is_locked: bool) -> None:
+    """It comes again at once, with another uid, and would meet its own claim for the grace; its lock is its group's."""
 
     class AwayOnce(AddressLocks):
         is_away = True
@@ -79,6 +80,8 @@ def test_who_is_told_nothing_leaves_no_claim_behind(connection: Connection) -> N
             """As ``AddressLocks``, but for the first time."""
             if self.is_away:
                 self.is_away = False
+                if is_locked:
+                    await super().take(address, group, **given)
                 raise Unreachable("it restarts")
             return await super().take(address, group, **given)
 
