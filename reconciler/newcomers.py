@@ -180,10 +180,11 @@ class Newcomers:
 
 
 def _attempt(ledger: Ledger | None, newcomers: Iterable[ServiceView]) -> _Attempt:
-    """Where there is no ledger, an empty one is founded: that makes no difference."""
+    """Where there is no ledger, an empty one is founded: that makes no difference, nor does what we say in a status."""
+    asking = tuple(replace(one, vips=(), has_ready_condition=False) for one in newcomers)
     if ledger is None:
-        return _Attempt(tuple(newcomers), (), SharedValues())
-    return _Attempt(tuple(newcomers), ledger.claims, ledger.shared)
+        return _Attempt(asking, (), SharedValues())
+    return _Attempt(asking, ledger.claims, ledger.shared)
 
 
 def _is_as_written(live: Ledger, member: Member, *, before: Ledger | None, written: Ledger) -> bool:
