@@ -64,6 +64,7 @@ class _Claim(msgspec.Struct, rename="camel"):
     heading: _Heading | None = None
     replaces: str = ""
     asked_at: str = ""
+    reserved: bool = False
 
 
 class _Spec(msgspec.Struct, rename="camel"):
@@ -108,19 +109,19 @@ class RawSharedVip(msgspec.Struct):
 def parse_shared_vip(raw: RawSharedVip) -> Ledger:
     """What a ``SharedVIP`` says."""
     metadata, spec = raw.metadata, raw.spec
-    return Ledger(
+    ledger = Ledger(
         # Interned is what many have in common, with the Services too: see ``parse_service``.
         name=GroupName(intern(metadata.namespace), intern(spec.key)),
         shared=_shared_values(
             spec.static_address, spec.load_balancer_class, spec.infra_setting, spec.l4_rule, spec.intended_address
         ),
-        claims=tuple(sorted(_parse_claim(claim) for claim in spec.claims or ())),
         vip=canonical(raw.status.vip),
         uid=metadata.uid,
         resource_version=metadata.resource_version,
         is_deleting=bool(metadata.deletion_timestamp),
         has_finalizer=FINALIZER in (metadata.finalizers or ()),
     )
+    return ledger.with_held(map(_parse_claim, spec.claims or ()))
 
 
 _shared_values: Final = lru_cache(maxsize=1024)(SharedValues)
@@ -131,8 +132,12 @@ _listener: Final = lru_cache(maxsize=4096)(Listener)
 def render_claims(name: GroupName, *, shared: SharedValues, claims: Iterable[Claim]) -> dict[str, object]:
     """The ``spec`` that a member applies, claims in the order given.
 
-    Nothing is said of an intended address where there is none: "none" would be a value that nobody could change alone.
+    Who has nothing but what is reserved for it has no say in what is shared: it applies the key alone. Nothing is said
+    of an intended address where there is none: "none" would be a value that nobody could change alone.
     """
+    rendered = [_render_claim(claim) for claim in claims]
+    if all(claim.get("reserved") for claim in rendered):
+        return {"key": name.key, "claims": rendered}
     intended = {"intendedAddress": shared.intended_address} if shared.intended_address else {}
     return {
         "key": name.key,
@@ -141,7 +146,7 @@ def render_claims(name: GroupName, *, shared: SharedValues, claims: Iterable[Cla
         "infraSetting": shared.infra_setting,
         "l4Rule": shared.l4_rule,
         **intended,
-        "claims": [_render_claim(claim) for claim in claims],
+        "claims": rendered,
     }
 
 
@@ -218,7 +223,7 @@ def _parse_claim(claim: _Claim) -> Claim:
     where = Heading(heading.address, datetime.fromisoformat(heading.since)) if heading else None
     asked_at = datetime.fromisoformat(claim.asked_at) if claim.asked_at else None
     listener = _listener(claim.port, claim.protocol)
-    return Claim(listener, claim.service, claim.uid, claimed_at, where, claim.replaces, asked_at)
+    return Claim(listener, claim.service, claim.uid, claimed_at, where, claim.replaces, asked_at, claim.reserved)
 
 
 def _render_claim(claim: Claim) -> dict[str, object]:
@@ -233,6 +238,7 @@ def _render_claim(claim: Claim) -> dict[str, object]:
         **where,
         **({"replaces": claim.replaces} if claim.replaces else {}),
         **({"askedAt": _render_time(claim.asked_at)} if claim.asked_at else {}),
+        **({"reserved": True} if claim.is_reserved else {}),
     }
 
 

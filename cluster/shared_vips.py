@@ -104,7 +104,7 @@ class SharedVipStore:
             name: The group.
             member: Who claims; its other claims go.
             shared: What it shares with the group.
-            claims: All of the member's.
+            claims: All of the member's. Where all are reserved, it shares nothing.
             resource_version: The ledger must not have changed since. It says nothing of a ledger that is gone: the API
                 server founds a new one, which is right, as nobody else's claims can be in it.
             force: Take over what others own. What earlier incarnations of the Service owned is tidied up.
@@ -161,7 +161,7 @@ class SharedVipStore:
             with contextlib.suppress(Invalid):
                 after = await self._shrink(after, release, timeout_seconds)
             return after
-        if after is None or len(after.claims_of(release.member)) == len(release.keep):
+        if after is None or len(after.held_by(release.member)) == len(release.keep):
             return after
         return await self._take_out(after, release, timeout_seconds)
 
@@ -211,7 +211,7 @@ class SharedVipStore:
             return
         live = parse_shared_vip(stored)
         # Not by resource version: our own status writes change that too.
-        if (live.uid, live.claims, live.shared) != (ledger.uid, ledger.claims, ledger.shared):
+        if (live.uid, live.held, live.shared) != (ledger.uid, ledger.held, ledger.shared):
             raise StaleLedger(f"the ledger of {ledger.name.key!r} was written meanwhile")
         try:
             await self._remove(stored, timeout_seconds)
@@ -334,7 +334,7 @@ class SharedVipStore:
             raise StaleLedger(f"the ledger of {ledger.name.key!r} was written meanwhile")
         patch = render_removal(stored, release)
         after = await self._update(ledger.name, patch, JSON_PATCH, timeout_seconds)
-        taken = sorted(str(claim.listener) for claim in set(ledger.claims) - set(after.claims))
+        taken = sorted(str(claim.listener) for claim in set(ledger.held) - set(after.held))
         group, of = ledger.name, release.member.field_manager
         _log.warning("ledger.taken_back", namespace=group.namespace, key=group.key, of=of, listeners=taken)
         return after

@@ -217,7 +217,7 @@ class FullPass:
 
 def is_over(kubernetes: Kubernetes, group: GroupName, ledger: Ledger | None) -> bool:
     """Nobody claims anything, and nobody is there who might."""
-    return not _has_members(kubernetes, group) and (ledger is None or not ledger.claims)
+    return not _has_members(kubernetes, group) and (ledger is None or not ledger.held)
 
 
 async def let_go_if_deleted(kubernetes: Kubernetes, group: GroupName, ledger: Ledger | None) -> bool:

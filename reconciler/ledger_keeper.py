@@ -73,7 +73,7 @@ class LedgerKeeper:
             self._confirmed.pop(group, None)
             return
         shown = confirmed_claims(ledger, members)
-        before = self._confirmed.get(group, frozenset()).intersection(ledger.claims)
+        before = self._confirmed.get(group, frozenset()).intersection(ledger.held)
         self._confirmed[group] = before | shown
 
     async def refresh(self) -> None:
@@ -133,10 +133,11 @@ class LedgerKeeper:
         for member in ledger.members:
             # What was judged, and no more: each release brings a pass, and with it a status, which may name a VIP.
             for _ in range(_TRIES):
-                if live is None or live.vip or live.claims_of(member) != ledger.claims_of(member):
+                if live is None or live.vip or live.held_by(member) != ledger.held_by(member):
                     break
                 try:
-                    live = await self._shrink(live, Release(member, ()))
+                    kept = tuple(claim for claim in live.held_by(member) if claim.is_reserved)
+                    live = await self._shrink(live, Release(member, kept))
                 except ClaimLostError:
                     live = await self._kubernetes.read_ledger(ledger.name)
 
@@ -243,9 +244,9 @@ class LedgerKeeper:
         members, confirmed = self._kubernetes.members(group), self._confirmed.get(group, frozenset())
         latest: Ledger | None = ledger
         for release in shrink(ledger, members, confirmed=confirmed, now=self._now()):
-            keep, held = await self._looked_at_live(ledger, release, confirmed), ledger.claims_of(release.member)
+            keep, held = await self._looked_at_live(ledger, release, confirmed), ledger.held_by(release.member)
             # After the first write it is another ledger: who has claimed more by then is looked at another time.
-            if latest is not None and keep != held == latest.claims_of(release.member):
+            if latest is not None and keep != held == latest.held_by(release.member):
                 latest = await self._shrink(latest, Release(release.member, keep))
         return latest
 
@@ -255,7 +256,7 @@ class LedgerKeeper:
         A claim that only ran out of its grace may have a Service we did not see yet. And one of an update was maybe
         shown by a state from before it, where our watch of Services is late: it stays while it may be stored.
         """
-        now, leaving = self._now(), set(ledger.claims_of(release.member)) - set(release.keep)
+        now, leaving = self._now(), set(ledger.held_by(release.member)) - set(release.keep)
         updated = {claim for claim in leaving if claim.replaces}
         doubtful = (leaving - confirmed) | updated
         if not doubtful:
@@ -318,7 +319,7 @@ class LedgerKeeper:
 
     def _wake_seconds(self, group: GroupName, ledger: Ledger | None) -> float | None:
         """When the oldest claim without a Service runs out of its grace, or what may be on its way to another."""
-        now, claims = self._now(), ledger.claims if ledger else ()
+        now, claims = self._now(), ledger.held if ledger else ()
         ends = [claim.claimed_at + GRACE for claim in set(claims) - self._confirmed.get(group, frozenset())]
         members = (s for s in self._kubernetes.members(group) if s.is_member and not s.is_deleting)
         differing = [s for s in members if ledger and ledger.claims_of(member_of(s)) and not is_accepted(ledger, s)]

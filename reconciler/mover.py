@@ -104,7 +104,7 @@ class Mover:
             group,
             first,
             shared=replace(ledger.shared, static_address=intended, intended_address=""),
-            claims=without_headings(ledger.claims_of(first)),
+            claims=without_headings(ledger.held_by(first)),
             resource_version=ledger.resource_version,
             force=True,
         )
@@ -122,7 +122,7 @@ class Mover:
                 ledger.name,
                 member,
                 shared=shared,
-                claims=without_headings(ledger.claims_of(member)),
+                claims=without_headings(ledger.held_by(member)),
                 resource_version=latest.resource_version,
             )
         return await self._kubernetes.drop_intended(latest) if latest.shared.intended_address else latest

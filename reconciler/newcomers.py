@@ -6,9 +6,9 @@ while, and the others of the group never wait for it: their servers are kept up 
 
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import structlog
 
@@ -135,7 +135,7 @@ class Newcomers:
     ) -> Settled:
         """Members are recorded with another value: for good, unless it is one that may yet come to nothing."""
         now = self._now()
-        if any(now - (claim.asked_at or claim.claimed_at) <= GRACE for claim in (ledger.claims if ledger else ())):
+        if any(now - (claim.asked_at or claim.claimed_at) <= GRACE for claim in (ledger.held if ledger else ())):
             return _waiting(group, error)
         said = "\n".join(map(str, recorded_otherwise(at_fault, error.conflicts)))
         found = refusals({one.name: said if one is at_fault else "" for one in newcomers})
@@ -145,7 +145,7 @@ class Newcomers:
         if ledger is None:
             # An update of the same Service may found it too: only with a version one of the two is told.
             ledger = await self._kubernetes.found_ledger(group)
-            if ledger.claims:
+            if ledger.held:
                 raise ClaimLostError(f"the ledger of {group.key!r} is there already, and nobody has judged by it")
         now, members = self._now(), self._kubernetes.members(group)
         met = group_of(group, ledger=ledger, services=members, candidate=service)
@@ -168,7 +168,7 @@ class Newcomers:
         if written is None:
             return
         for member in reversed(accepted):
-            had = before.claims_of(member) if before else ()
+            had = before.held_by(member) if before else ()
             for _ in range(_GIVE_BACK_TRIES):
                 live = await self._kubernetes.read_ledger(written.name)
                 if live is None or not _is_as_written(live, member, before=before, written=written):
@@ -181,16 +181,22 @@ class Newcomers:
 
 def _attempt(ledger: Ledger | None, newcomers: Iterable[ServiceView]) -> _Attempt:
     """Where there is no ledger, an empty one is founded: that makes no difference, nor does what we say in a status."""
-    asking = tuple(replace(one, vips=(), has_ready_condition=False) for one in newcomers)
+    asking = tuple(map(_without_status, newcomers))
     if ledger is None:
         return _Attempt(asking, (), SharedValues())
-    return _Attempt(asking, ledger.claims, ledger.shared)
+    return _Attempt(asking, ledger.held, ledger.shared)
+
+
+def _without_status(service: ServiceView) -> ServiceView:
+    """What is judged of it, and no more: in full mode, the cache shows what its status says as well."""
+    judged: dict[str, Any] = {each.name: getattr(service, each.name) for each in fields(ServiceView)}
+    return replace(ServiceView(**judged), vips=(), has_ready_condition=False)
 
 
 def _is_as_written(live: Ledger, member: Member, *, before: Ledger | None, written: Ledger) -> bool:
     """Whether nobody has claimed anything for the member since, nor changed what it shares; but we, by giving back."""
     shared = {written.shared, before.shared} if before else {written.shared}
-    return live.claims_of(member) == written.claims_of(member) and live.shared in shared
+    return live.held_by(member) == written.held_by(member) and live.shared in shared
 
 
 def _refusal(

@@ -5,7 +5,7 @@ fault. The ledgers are judged against what is stored, once the grace has passed.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -119,7 +119,7 @@ class _Index:
         """What the rules say of a stored Service beside what is stored; where its group lives or goes counts too."""
         ledger, members = self.ledgers.get(group), self.members[group]
         # What is claimed and not stored yet is nobody's fault.
-        settled = None if ledger is None else replace(ledger, claims=tuple(sorted(confirmed_claims(ledger, members))))
+        settled = None if ledger is None else ledger.with_held(confirmed_claims(ledger, members))
         return self._decide(
             service, self._met(group, settled, service), self._groups_by_address, self._askers_by_address
         )
@@ -156,7 +156,7 @@ def _of_rule(service: ServiceName, denial: Denial) -> Finding:
 
 def _dead_claims(ledger: Ledger, index: _Index, now: datetime) -> Iterator[Finding]:
     backed = confirmed_claims(ledger, index.members.get(ledger.name, ()))
-    for claim in ledger.claims:
+    for claim in ledger.held:
         if claim not in backed and now - claim.claimed_at > GRACE:
             yield _untruth(ledger.name, CLAIM_WITHOUT_SERVICE, _unbacked(claim))
 
@@ -188,6 +188,8 @@ def _unclaimed_members(index: _Index) -> Iterator[Finding]:
 def _wrong_locks(world: StoredWorld, now: datetime) -> Iterator[Finding]:
     # A group holds the address it lives on until Avi has let go of it.
     used = {(address, one.name) for one in world.ledgers for address in {*one.addresses, one.vip} - {""}}
+    # In conflict, a Service has locked the address that it was changed to, and no ledger says it.
+    used |= {(static_address(one), one.group) for one in world.services if one.is_member and one.group is not None}
     left = {(address, group) for address, (group, since) in world.left.items() if now - since > KEPT + GRACE}
     for address, group in sorted({*world.locks.items(), *left}):
         if (address, group) not in used:

@@ -49,6 +49,8 @@ class Claim(NamedTuple):
     is never stored. "" of a create, which a Service that is there has stored."""
     asked_at: datetime | None = None
     """When that update was admitted (UTC, microseconds), if it found the claim there; None: it made it."""
+    is_reserved: bool = False
+    """Whether it only keeps others from the listener: its Service is in conflict, so none of it is served."""
 
     def may_be_on_its_way(self, service: ServiceView | None, *, now: datetime) -> bool:
         """Whether the update that claimed it may still be stored, by its Service as it is now, read live."""
@@ -88,11 +90,15 @@ class Member(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """What a group's ``SharedVIP`` says; ``claims`` sorted by listener, a listener never twice."""
+    """What a group's ``SharedVIP`` says; ``claims`` and ``reserved`` sorted by listener, a listener never twice."""
 
     name: GroupName
     shared: SharedValues = field(default_factory=SharedValues)
     claims: tuple[Claim, ...] = ()
+    """Of members."""
+    reserved: tuple[Claim, ...] = ()
+    """Of Services in conflict, while they add a listener and for as long as they have it: nobody else is to get it.
+    Whoever has no more than these is no member, and has no say in what the group shares."""
     vip: str = ""
     """The address the group lives on at Avi, "" before there is one."""
     uid: str = ""
@@ -102,7 +108,27 @@ class Ledger:
 
     def claims_of(self, member: Member) -> tuple[Claim, ...]:
         """The member's claims, sorted by listener."""
-        return tuple(claim for claim in self.claims if (claim.service, claim.uid) == member)
+        return _of(member, self.claims)
+
+    @property
+    def held(self) -> tuple[Claim, ...]:
+        """What nobody else may claim: all claims and what is reserved, sorted by listener."""
+        return tuple(sorted((*self.claims, *self.reserved))) if self.reserved else self.claims
+
+    def held_by(self, member: Member) -> tuple[Claim, ...]:
+        """What one member, or one that is none, keeps others from; sorted by listener."""
+        return _of(member, self.held)
+
+    def with_held(self, held: Iterable[Claim]) -> "Ledger":
+        """The same with these and no others, sorted."""
+        ordered = sorted(held)
+        claims = tuple(claim for claim in ordered if not claim.is_reserved)
+        return replace(self, claims=claims, reserved=tuple(claim for claim in ordered if claim.is_reserved))
+
+    @property
+    def holders(self) -> tuple[Member, ...]:
+        """Who keeps others from anything, sorted."""
+        return tuple(sorted({Member(claim.service, claim.uid) for claim in self.held}))
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -138,6 +164,10 @@ class Release(NamedTuple):
     keep: tuple[Claim, ...]
 
 
+def _of(member: Member, claims: Iterable[Claim]) -> tuple[Claim, ...]:
+    return tuple(claim for claim in claims if (claim.service, claim.uid) == member)
+
+
 def member_of(service: ServiceView | Peer) -> Member:
     """The member that a Service is, or would be."""
     name = service.service if isinstance(service, Peer) else service.name.name
@@ -168,11 +198,12 @@ def grow(ledger: Ledger | None, candidate: ServiceView, *, old: ServiceView | No
     "Allowed" does not mean "stored": a later webhook or a quota may still refuse, and then the old listeners live on.
     A listener that this request adds is claimed as of now, even where an earlier claim of it is still there: that
     one may be about to be released. The others keep their time. What another member has claimed was never this one's,
-    though it may be stored with it: it came past admission, and is about to be put right.
+    though it may be stored with it: it came past admission, and is about to be put right. What was reserved for it, it
+    claims: a request that was admitted before may still be stored.
     """
     member = member_of(candidate)
-    known = {claim.listener: claim for claim in (ledger.claims_of(member) if ledger else ())}
-    others = {claim.listener for claim in (ledger.claims if ledger else ())} - known.keys()
+    known = {c.listener: c._replace(is_reserved=False) for c in (ledger.held_by(member) if ledger else ())}
+    others = {claim.listener for claim in (ledger.held if ledger else ())} - known.keys()
     before = set(old.listeners) if old is not None and old.is_in(candidate.group) else set[Listener]()
     before -= others
     claims = dict(known)
@@ -184,10 +215,24 @@ def grow(ledger: Ledger | None, candidate: ServiceView, *, old: ServiceView | No
     return tuple(sorted(claims.values()))
 
 
+def reserve(ledger: Ledger | None, candidate: ServiceView, *, old: ServiceView, now: datetime) -> tuple[Claim, ...]:
+    """What is to be held for a Service in conflict: all that is, and the listeners that this update adds.
+
+    What it is stored with already came past admission, and is known by that alone. None where it adds nothing.
+    """
+    member, added = member_of(candidate), set(candidate.listeners) - set(old.listeners)
+    known = {claim.listener: claim for claim in (ledger.held_by(member) if ledger else ())}
+    for listener in added:
+        # Also where it is there: that one may be about to be released.
+        is_reserved = listener not in known or known[listener].is_reserved
+        known[listener] = Claim(listener, *member, now, replaces=old.resource_version, is_reserved=is_reserved)
+    return tuple(sorted(known.values())) if added else ()
+
+
 def confirmed_claims(ledger: Ledger, services: Iterable[ServiceView]) -> frozenset[Claim]:
-    """The claims whose listener the world shows: once shown, its absence means it was given up."""
+    """The claims, reserved ones too, whose listener the world shows: once shown, its absence means it was given up."""
     shown = {(member_of(s), listener) for s in services if s.is_in(ledger.name) for listener in s.listeners}
-    return frozenset(c for c in ledger.claims if (Member(c.service, c.uid), c.listener) in shown)
+    return frozenset(c for c in ledger.held if (Member(c.service, c.uid), c.listener) in shown)
 
 
 def is_given_up(ledger: Ledger, claim: Claim, stored: ServiceView, *, now: datetime) -> bool:
@@ -214,11 +259,11 @@ def shrink(
         now: UTC.
     """
     backed = confirmed_claims(ledger, services)
-    stale = {c for c in ledger.claims if c not in backed and (c in confirmed or now - c.claimed_at > GRACE)}
+    stale = {c for c in ledger.held if c not in backed and (c in confirmed or now - c.claimed_at > GRACE)}
     return tuple(
-        Release(member, tuple(c for c in ledger.claims_of(member) if c not in stale))
-        for member in ledger.members
-        if any(c in stale for c in ledger.claims_of(member))
+        Release(member, tuple(c for c in ledger.held_by(member) if c not in stale))
+        for member in ledger.holders
+        if any(c in stale for c in ledger.held_by(member))
     )
 
 
@@ -307,11 +352,11 @@ def _addresses(ledger: Ledger | None, others: Iterable[ServiceView], candidate: 
 
 
 def _pending(ledger: Ledger, stored: Mapping[Member, Peer], candidate: ServiceView) -> Iterator[Peer]:
-    """What is claimed and not stored: by members on their way, and by stored ones that are being changed."""
-    for member in ledger.members:
+    """What is claimed and not stored: by members on their way, and by stored Services that are being changed."""
+    for member in ledger.holders:
         peer = stored.get(member)
         shown = peer.listeners if peer else ()
-        claimed = tuple(c.listener for c in ledger.claims_of(member) if c.listener not in shown)
+        claimed = tuple(c.listener for c in ledger.held_by(member) if c.listener not in shown)
         if claimed and member.service != candidate.name.name:
             yield Peer(*member, listeners=claimed, shared=peer.shared if peer else ledger.shared, is_pending=True)
 

@@ -42,7 +42,7 @@ def is_outdated(ledger: Ledger | None, old: ServiceView, *, now: datetime) -> bo
     One of the two is never stored, and only the Service itself tells which: an update over an old version, which a
     slow webhook before us had kept, must not write over the claims of one that is on its way.
     """
-    claims = ledger.claims_of(member_of(old)) if ledger else ()
+    claims = ledger.held_by(member_of(old)) if ledger else ()
     return any(c.replaces not in {"", old.resource_version} and now - c.latest <= GRACE for c in claims)
 
 

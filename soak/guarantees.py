@@ -12,7 +12,7 @@ from typing import Final
 from cluster.api import KubernetesApi
 from sharedvip.audit import find_conflicts, find_untruths
 from sharedvip.ledger import GRACE
-from soak import claims, living, serving, storms, strangers, updates
+from soak import claims, in_conflict, living, serving, storms, strangers, updates
 from soak.arena import Arena
 from soak.fuzz import fuzz
 from soak.races import KEPT_ROUNDS, RACES, WRITERS, Race, run_race
@@ -195,6 +195,12 @@ async def _privacy(trial: Trial) -> None:
     await _in_lanes(strangers.race_abroad, trial, here, abroad, lanes=_LANES)
 
 
+async def _in_conflict(trial: Trial) -> None:
+    arena, before = await trial.arena("in-conflict"), await trial.rig.decided()
+    await in_conflict.adds_against_creates(trial.rig, arena, rounds=trial.rounds, result=trial.result)
+    await _expect_all_decided(trial, before)
+
+
 async def _living(trial: Trial) -> None:
     for name in living.NAMESPACES:
         await asyncio.to_thread(trial.rig.cluster.create_namespace, name)
@@ -219,6 +225,11 @@ def _clear(rig: Rig, namespace: str) -> None:
 
 GUARANTEES: Final = (
     *map(_race, RACES),
+    Guarantee(
+        "conflict-against-create",
+        "8 creates of a port against 8 Services that came past admission, conflict, and add it",
+        _in_conflict,
+    ),
     _stormy(
         storms.replicas_die,
         blows=storms.REPLICAS_KILLED,

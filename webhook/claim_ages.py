@@ -84,7 +84,7 @@ class ClaimAges:
 
 
 def _claims(ledger: Ledger | None) -> frozenset[Claim]:
-    return _plain(ledger.claims) if ledger else frozenset()
+    return _plain(ledger.held) if ledger else frozenset()
 
 
 def _plain(claims: Iterable[Claim]) -> frozenset[Claim]:

@@ -8,17 +8,16 @@
           |                  |                |
           +--> look live: stale claims are released, what is on its way is waited for, and the rules decide again
 
+Who came past admission and keeps what speaks against it is no member: what it adds is reserved for it, and no more.
+
 The API server is the arbiter: a port or a value that another member holds is its 409, so two replicas, or two requests
 at once, can never both be admitted (``docs/adr/0001-ledger.md``).
 """
 
-from collections.abc import Callable, Iterable
+import secrets
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
-from typing import Final, NamedTuple
-
-import structlog
 
 from cluster.errors import ClusterError, Invalid
 from cluster.field_conflicts import FieldConflict
@@ -26,25 +25,20 @@ from cluster.ip_addresses import AddressLocks
 from cluster.leavers import BeingLeftError, Leaver, in_the_way, services_of
 from cluster.shared_vips import ClaimRefused, LedgerIsLeaving, SharedVipStore, StaleLedger
 from cluster.unfit import unfit
+from sharedvip.addresses import parse_address
 from sharedvip.decide import can_join, existing_denials, new_denials
 from sharedvip.holders import holds_by_itself
-from sharedvip.ledger import Claim, Ledger, Member, Release, grow, is_accepted, member_of
-from sharedvip.model import AddressHolder, GroupName, ServiceName, ServiceView, SharedValues
-from sharedvip.moving import with_heading
+from sharedvip.ledger import Ledger, Member, is_accepted, member_of
+from sharedvip.model import AddressHolder, Listener, ServiceName, ServiceView, SharedValues
 from sharedvip.parse import intended_address, static_address
-from sharedvip.turning import asked_again
 from webhook import metrics
 from webhook.answer import Answer, already_exists, denied
-from webhook.caller import require_caller
+from webhook.claim_writes import Claimed, ClaimWrites, is_of_no_holder
 from webhook.live_peers import changing_peer, leaver
 from webhook.patience import Patience
 from webhook.refusals import on_its_way, taken
 from webhook.view import Asked, Look, View, asked_addresses
 from webhook.world import World
-
-_GIVE_BACK_TRIES: Final = 4
-
-_log = structlog.get_logger()
 
 
 class AddressIsInMotion(ClaimRefused):
@@ -59,7 +53,7 @@ class Claiming:
     ) -> None:
         """Put together; ``now`` is UTC."""
         self._world = world
-        self._store = store
+        self._writes = ClaimWrites(store, now=now)
         self._locks = locks
         self._now = now
 
@@ -95,7 +89,7 @@ class Claiming:
             # A dry run may not release what is stale, so it cannot try either: the rules alone decide.
             if asked.is_dry_run:
                 return denied(denials) if denials else Answer()
-            if await self._release(asked.group, look.stale) and not denials:
+            if await self._writes.release(asked.group, look.stale) and not denials:
                 return look.view
         is_pending = look.view.is_only_pending(asked)
         if not denials and isinstance(lost_to, ClaimRefused | LedgerIsLeaving):
@@ -111,82 +105,91 @@ class Claiming:
         """Claim, if nothing speaks against it; an error: the ledger says no; None: look live first."""
         if view.denials(asked) or (not view.is_live and view.is_outdated(asked)):
             return None
-        if not _needs_claim(asked, view):
-            return _unclaimed(asked, view)
-        if view.is_overtaken(asked):
-            return ClaimRefused(())
-        if any(one and not (view.has_accepted(asked) and _had(asked, one)) for one in asked_addresses(asked)):
-            self._world.held.require_recent()
+        if asked.old is None or _needs_claim(asked, view):
+            return await self._written(asked, self._claim_and_lock(asked, view))
+        if not view.is_live:
+            # A cache may be late to show that it was accepted, or that its conflict is over.
+            return None
+        if view.is_old_only_pending(asked):
+            # What speaks against it may be a newcomer's claim, which is about to be given back.
+            return AddressIsInMotion(_joining(view))
+        return await self._written(asked, self._reserve(asked, view, old=asked.old))
+
+    async def _written(
+        self, asked: Asked, write: Awaitable[Answer | ClaimRefused]
+    ) -> Answer | ClaimRefused | StaleLedger:
         try:
-            return await self._claim_and_lock(asked, view)
+            return await write
         except Invalid as error:
             return denied(unfit(asked.candidate, error))
         except (ClaimRefused, StaleLedger) as error:
             metrics.CLAIM_CONFLICTS.labels(type(error).__name__).inc()
             return error
 
+    async def _reserve(self, asked: Asked, view: View, *, old: ServiceView) -> Answer:
+        """In conflict, and what speaks against it stays: it is no member, but what it adds is nobody else's."""
+        # Any text may stand where an address does.
+        addresses = [one for one in asked_addresses(asked) if parse_address(one) and not _had(asked, one)]
+        if addresses:
+            self._world.held.require_recent()
+        added = set(asked.candidate.listeners) - set(old.listeners)
+        claimed = await self._writes.reserve(asked, view, old=old) if added else None
+        try:
+            refused = await self._not_locked(asked, addresses, old=old)
+        except ClusterError:
+            await self._writes.give_back(asked, claimed)
+            raise
+        if refused is not None:
+            await self._writes.give_back(asked, claimed)
+            return refused
+        return Answer(claimed=_claim_text(asked, added) if added else "")
+
+    async def _not_locked(self, asked: Asked, addresses: Sequence[str], *, old: ServiceView) -> Answer | None:
+        """Lock addresses that no ledger is to say; None: they are the group's, while the update may be stored.
+
+        Whoever unlocks one looks at who is noted on it, and then at whoever is stored with it.
+        """
+        coming = Leaver(*member_of(old), old.resource_version, self._now(), request=secrets.token_hex(4))
+        for address in addresses:
+            if (holder := await self._holder_beside(asked, address, coming)) is not None:
+                for noted in addresses:
+                    await self._locks.forget_leaver(noted, asked.group, coming)
+                return await self._held_otherwise(asked, holder, address)
+        return None
+
+    async def _holder_beside(self, asked: Asked, address: str, coming: Leaver) -> AddressHolder | None:
+        """Who keeps the group from an address; None: it is locked for it, and who is coming with it is noted there."""
+        if not asked.is_dry_run and (left := await self._locks.note_leaver(address, asked.group, coming)) is not None:
+            return left
+        return await self._locks.take(address, asked.group, asking=member_of(asked.candidate), dry_run=asked.is_dry_run)
+
     async def _claim_and_lock(self, asked: Asked, view: View) -> Answer | ClaimRefused:
+        if view.is_overtaken(asked):
+            return ClaimRefused(())
+        if any(one and not (view.has_accepted(asked) and _had(asked, one)) for one in asked_addresses(asked)):
+            self._world.held.require_recent()
         if asked.old is None and not view.is_live and await self._world.exists(asked.candidate.name):
             # The API server looks only when we have answered: a claim would wait for a Service that cannot come, and
             # be in the way of the update that is asked for next. No cache of ours knows all names.
             return already_exists(asked.candidate.name)
-        claimed = await self._claim(asked, view)
+        claimed = await self._writes.claim(asked, view)
         try:
             return await self._lock(asked, view, claimed)
         except ClusterError:
             # Nobody knows, so the answer is no: the next try has another uid, and would meet this claim for the grace.
-            await self._give_back(asked, claimed)
+            await self._writes.give_back(asked, claimed)
             raise
 
-    async def _claim(self, asked: Asked, view: View) -> "_Claimed":
-        """One server-side apply; an update says which ledger it has read, for another update may be on its way."""
-        await require_caller(asked.caller)
-        ledger = view.ledger
-        if asked.old is not None and ledger is None and not asked.is_dry_run:
-            # Two updates of one Service that both found a group: only with a version one of them is told.
-            metrics.LEDGER_WRITES.labels("found").inc()
-            ledger = await self._store.found(asked.group)
-            if ledger is None or ledger.claims:
-                # Gone as it came, or there already: nobody has judged by what it says.
-                raise StaleLedger(f"the ledger of {asked.group.key!r} is another than it was")
-        now = self._now()
-        shared, grown = view.shared(asked), grow(ledger, asked.candidate, old=asked.old, now=now)
-        headed = with_heading(grown, asked.candidate, old=asked.old, shared=shared, now=now)
-        claims = asked_again(headed, asked.candidate, old=asked.old, now=now)
-        has_to_tell = asked.old is not None or view.is_forcing
-        if not asked.is_dry_run:
-            metrics.LEDGER_WRITES.labels("claim").inc()
-        apply = partial(
-            self._store.claim,
-            asked.group,
-            member_of(asked.candidate),
-            shared=shared,
-            claims=claims,
-            resource_version=ledger.resource_version if has_to_tell and ledger else "",
-            dry_run=asked.is_dry_run,
-        )
-        try:
-            after = await apply()
-        except ClaimRefused as refused:
-            # Asked again at the version that is forced: since the first answer a member may have come to own it.
-            if not view.is_forcing or ledger is None or not _is_of_no_member(refused, ledger.members):
-                raise
-            _log.warning("ledger.taken_back", namespace=asked.group.namespace, key=asked.group.key, of=str(refused))
-            if not asked.is_dry_run:
-                metrics.LEDGER_WRITES.labels("force").inc()
-            after = await apply(force=True)
-        return _Claimed(ledger, after, shared)
-
-    async def _lock(self, asked: Asked, view: View, claimed: "_Claimed") -> Answer | ClaimRefused:
+    async def _lock(self, asked: Asked, view: View, claimed: Claimed) -> Answer | ClaimRefused:
         """Claim first, then lock: the other order would leave a lock behind for each loser of a race."""
         if changing := await changing_peer(asked, view, self._world, before=claimed.before, after=claimed.after):
-            await self._give_back(asked, claimed)
+            await self._writes.give_back(asked, claimed)
             return ClaimRefused((FieldConflict("spec", changing.field_manager),))
         if gone := await leaver(asked, view, self._world, after=claimed.after):
-            await self._give_back(asked, claimed)
+            await self._writes.give_back(asked, claimed)
             return AddressIsInMotion((FieldConflict("spec", gone.field_manager),))
         if _is_less(asked, claimed.after):
-            await self._give_back(asked, claimed)
+            await self._writes.give_back(asked, claimed)
             return ClaimRefused(())
         for address in addresses_to_lock(asked, view, claimed.shared):
             # With peers that have it, the lock is there: one look, and no second write for an admitted create.
@@ -204,12 +207,12 @@ class Claiming:
                 leaving = await self._leaving(asked, address, in_the_way(error.leavers, claimed.after))
                 if leaving is None:
                     continue
-                await self._give_back(asked, claimed)
+                await self._writes.give_back(asked, claimed)
                 return AddressIsInMotion(leaving)
             if holder is not None:
-                await self._give_back(asked, claimed)
+                await self._writes.give_back(asked, claimed)
                 return await self._held_otherwise(asked, holder, address)
-        return Answer(claimed=_claim_text(asked))
+        return Answer(claimed=_claim_text(asked, asked.candidate.listeners))
 
     async def _held_otherwise(self, asked: Asked, holder: AddressHolder, address: str) -> Answer:
         is_namesake = ServiceName(holder.namespace, holder.service) == asked.candidate.name
@@ -234,77 +237,10 @@ class Claiming:
         conflicts = tuple(FieldConflict("spec", Member(one.service, one.uid).field_manager) for one in leaving)
         return conflicts if leaving or has_left else None
 
-    async def _give_back(self, asked: Asked, claimed: "_Claimed") -> None:
-        """What the member had before; a claim too many is the janitor's, and no reason to leave a refusal unsaid."""
-        if asked.is_dry_run:
-            return
-        member, after = member_of(asked.candidate), claimed.after
-        if claimed.before is not None and claimed.before.resource_version == after.resource_version:
-            # Nothing was written: all of it was there, and may be another request's.
-            return
-        try:
-            for _ in range(_GIVE_BACK_TRIES):
-                metrics.LEDGER_WRITES.labels("give-back").inc()
-                if await self._is_given_back(asked, claimed.before, version=after.resource_version):
-                    return
-                live = await self._store.read(asked.group)
-                if live is None or live.claims_of(member) != after.claims_of(member) or live.shared != after.shared:
-                    # Another request for the same Service has claimed since: that must not go with ours.
-                    return
-                after = live
-        except ClusterError as error:
-            _log.info("claims.kept", namespace=asked.group.namespace, service=member.service, error=str(error))
 
-    async def _is_given_back(self, asked: Asked, before: Ledger | None, *, version: str) -> bool:
-        member = member_of(asked.candidate)
-        had = before.claims_of(member) if before else ()
-        # A create has a uid, and so a field manager, of its own: there is nobody to tell apart.
-        version = version if asked.old is not None else ""
-        try:
-            if had and before:
-                await self._store.claim(asked.group, member, shared=before.shared, claims=had, resource_version=version)
-            else:
-                await self._store.leave(asked.group, member, resource_version=version)
-        except StaleLedger:
-            return False
-        return True
-
-    async def _release(self, group: GroupName, stale: tuple[Claim, ...]) -> bool:
-        """Free stale claims, member by member; what was written meanwhile is seen at the next look.
-
-        Returns:
-            Whether any was: what the API server said before, it may not say again.
-        """
-        is_any_free = False
-        for member in sorted({Member(claim.service, claim.uid) for claim in stale}):
-            ledger = await self._store.read(group)
-            held = ledger.claims_of(member) if ledger else ()
-            keep = tuple(claim for claim in held if claim not in stale)
-            if ledger is None or keep == held:
-                continue
-            metrics.LEDGER_WRITES.labels("release").inc()
-            try:
-                await self._store.release(ledger, Release(member, keep))
-            except (StaleLedger, ClaimRefused):
-                continue
-            is_any_free = True
-            _log.info(
-                "claims.released", namespace=group.namespace, key=group.key, service=member.service, by="admission"
-            )
-        return is_any_free
-
-
-def _claim_text(asked: Asked) -> str:
+def _claim_text(asked: Asked, listeners: Iterable[Listener]) -> str:
     """For the API server's audit log: which listeners of which group."""
-    return f"{asked.group.key}: {', '.join(map(str, sorted(set(asked.candidate.listeners))))}"
-
-
-class _Claimed(NamedTuple):
-    """The ledger that a claim was made in, as it was read and as it was written."""
-
-    before: Ledger | None
-    after: Ledger
-    shared: SharedValues
+    return f"{asked.group.key}: {', '.join(map(str, sorted(set(listeners))))}"
 
 
 def _is_settled_elsewhere(asked: Asked, stored: ServiceView | None) -> bool:
@@ -330,12 +266,7 @@ def _is_of_nobody(lost_to: ClaimRefused | LedgerIsLeaving, look: Look) -> bool:
         return False
     # Stale members too: theirs was just released in their own name, and needs no force.
     stale = {Member(claim.service, claim.uid) for claim in look.stale}
-    return _is_of_no_member(lost_to, {*ledger.members, *stale})
-
-
-def _is_of_no_member(lost_to: ClaimRefused, members: Iterable[Member]) -> bool:
-    # One that the API server words otherwise than we can read may be anybody's.
-    return "" not in lost_to.managers and lost_to.managers.isdisjoint(member.field_manager for member in members)
+    return is_of_no_holder(lost_to, {*ledger.holders, *stale})
 
 
 def _is_less(asked: Asked, after: Ledger) -> bool:
@@ -345,18 +276,9 @@ def _is_less(asked: Asked, after: Ledger) -> bool:
 
 def _needs_claim(asked: Asked, view: View) -> bool:
     """Whether it must claim: not if it was never accepted and keeps what speaks against it."""
-    if asked.old is None or view.has_accepted(asked):
-        return True
-    return not existing_denials(asked.candidate, old=asked.old, situation=view.situation(asked))
-
-
-def _unclaimed(asked: Asked, view: View) -> Answer | ClaimRefused | None:
-    """What is said to who was never accepted, and keeps what speaks against it."""
-    if not view.is_live:
-        # A cache may be late to show that it was accepted, or that its conflict is over.
-        return None
-    # What speaks against it may be a newcomer's claim, which is about to be given back.
-    return AddressIsInMotion(_joining(view)) if view.is_old_only_pending(asked) else Answer()
+    return view.has_accepted(asked) or not existing_denials(
+        asked.candidate, old=asked.old, situation=view.situation(asked)
+    )
 
 
 def _joining(view: View) -> tuple[FieldConflict, ...]:

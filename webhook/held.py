@@ -23,6 +23,8 @@ from sharedvip.model import AddressHolder, GroupName, ServiceName, ServiceView
 from sharedvip.parse import intended_address
 from webhook import metrics
 
+_LOOKS_AT_ONCE: Final = 16
+
 
 class HeldAddresses:
     """The live look at holders that a cache has shown.
@@ -80,8 +82,10 @@ class HeldAddresses:
         ledger = await self._store.read(group)
         if ledger is not None and address == ledger.vip:
             return holder
-        stored = await self._stored(group, address, ledger=ledger)
-        if any(_is_on(s, group, address, ledger=ledger) for s in stored):
+        stored = await self._stored(group, address, ledger=ledger, last=but)
+        on_it = {s.name for s in stored if _is_on(s, group, address, ledger=ledger)}
+        # Who asks, and is alone on it there, is bound to it by that group's lock; past admission, it may have none.
+        if on_it - {but} or (on_it and await self.locks.owner(address) == group):
             return holder
         # A late cache shows it in the group that it has left, past admission, and nowhere else.
         for service in stored:
@@ -108,17 +112,24 @@ class HeldAddresses:
         return any(_is_on(s, group, address) for s in await self._stored(group, address, but=but))
 
     async def _stored(
-        self, group: GroupName, address: str, *, ledger: Ledger | None = None, but: ServiceName | None = None
+        self,
+        group: GroupName,
+        address: str,
+        *,
+        ledger: Ledger | None = None,
+        but: ServiceName | None = None,
+        last: ServiceName | None = None,
     ) -> list[ServiceView]:
-        """Whom the cache shows on the address, as they are stored, up to the first that is on it indeed."""
+        """Whom the cache shows on the address, as they are stored, some at once, until one is on it indeed."""
         shown = [s for s in self._services.members(group) if s.name != but]
+        on_it = (s.name for s in shown if _is_on(s, group, address, ledger=ledger))
+        names = sorted(on_it, key=lambda name: name == last)
         found: list[ServiceView] = []
-        for name in [s.name for s in shown if _is_on(s, group, address, ledger=ledger)]:
-            stored = await read_service(self._api, name)
-            if stored is not None:
-                found.append(stored)
-                if _is_on(stored, group, address, ledger=ledger):
-                    break
+        for begin in range(0, len(names), _LOOKS_AT_ONCE):
+            looks = (read_service(self._api, name) for name in names[begin : begin + _LOOKS_AT_ONCE])
+            found += [stored for stored in await asyncio.gather(*looks) if stored is not None]
+            if any(_is_on(stored, group, address, ledger=ledger) for stored in found):
+                break
         return found
 
     async def _is_held_by_itself(self, holder: AddressHolder, address: str) -> bool:

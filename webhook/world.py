@@ -6,7 +6,6 @@ to say no: before a refusal, everything that stands in the way is looked at live
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from cluster.api import KubernetesApi
@@ -224,7 +223,7 @@ def _in_the_way(asked: Asked, ledger: Ledger | None) -> tuple[Claim, ...]:
     """Other members' claims that the candidate may fall out with: all of them where the shared values differ."""
     if ledger is None:
         return ()
-    others = (c for c in ledger.claims if Member(c.service, c.uid) != member_of(asked.candidate))
+    others = (c for c in ledger.held if Member(c.service, c.uid) != member_of(asked.candidate))
     wanted = shared_values(asked.candidate)
     # Nobody has to say where a group goes: in a move, all are looked at.
     if ledger.shared != wanted or wanted.static_address not in {"", ledger.vip}:
@@ -270,4 +269,4 @@ def _merged(cached: Iterable[ServiceView], live: Mapping[ServiceName, ServiceVie
 def _without(ledger: Ledger | None, stale: tuple[Claim, ...]) -> Ledger | None:
     if ledger is None or not stale:
         return ledger
-    return replace(ledger, claims=tuple(claim for claim in ledger.claims if claim not in stale))
+    return ledger.with_held(claim for claim in ledger.held if claim not in stale)

@@ -21,7 +21,7 @@ from reconciler.servers import Slice
 from sharedvip.addresses import canonical
 from sharedvip.holders import holds_by_itself
 from sharedvip.leaving import KEPT
-from sharedvip.ledger import Claim, Ledger, Member, Release, group_of, grow, member_of
+from sharedvip.ledger import Claim, Ledger, Member, Release, group_of, grow, member_of, reserve
 from sharedvip.model import AddressHolder, GroupName, ServiceName, ServiceView, SharedValues
 from sharedvip.moving import with_heading
 from sharedvip.parse import static_address
@@ -89,6 +89,13 @@ class FakeKubernetes:
         headed = with_heading(grown, service, old=old, shared=shared, now=at)
         claims = asked_again(headed, service, old=old, now=at)
         self._claim(service.group, member_of(service), shared=shared, claims=claims)
+
+    def ask_in_conflict(self, service: ServiceView, *, at: datetime) -> None:
+        """A stored Service in conflict is admitted with more listeners: they are reserved, and it is on its way."""
+        assert service.group is not None
+        ledger = self.ledgers.get(service.group, Ledger(service.group))
+        claims = reserve(ledger, service, old=self.stored[service.name], now=at)
+        self._claim(service.group, member_of(service), shared=ledger.shared, claims=claims)
 
     def delete(self, *names: ServiceName) -> None:
         """Somebody deletes Services, and with them their endpoints."""
@@ -167,9 +174,9 @@ class FakeKubernetes:
         self.writes.append(f"leave {member.service}")
         self._check(group, resource_version)
         if ledger := self.ledgers.get(group):
-            claims = tuple(c for c in ledger.claims if (c.service, c.uid) != member)
+            left = ledger.with_held(c for c in ledger.held if (c.service, c.uid) != member)
             kept = replace(ledger.shared, intended_address=self._intended(ledger, member, ""))
-            self._store(replace(ledger, claims=claims, shared=kept if claims else SharedValues()))
+            self._store(replace(left, shared=kept if left.claims else SharedValues()))
 
     async def release(self, ledger: Ledger, release: Release) -> Ledger | None:
         """As ``Kubernetes``."""
@@ -196,7 +203,7 @@ class FakeKubernetes:
         """As ``Kubernetes``."""
         self.writes.append("remove")
         live = self.ledgers.get(ledger.name)
-        if live is not None and (live.uid, live.claims, live.shared) != (ledger.uid, ledger.claims, ledger.shared):
+        if live is not None and (live.uid, live.held, live.shared) != (ledger.uid, ledger.held, ledger.shared):
             raise ClaimLostError("the ledger was written meanwhile")
         self.ledgers.pop(ledger.name, None)
 
@@ -295,15 +302,18 @@ class FakeKubernetes:
         force: bool = False,
     ) -> Ledger:
         ledger = self.ledgers.get(group, Ledger(group))
-        others = {c.listener: c for c in ledger.claims if (c.service, c.uid) != member}
-        if others and not force and (field := _differing(ledger.shared, shared)):
-            owners = sorted({Member(c.service, c.uid).field_manager for c in others.values()})
+        others = {c.listener: c for c in ledger.held if (c.service, c.uid) != member}
+        is_sharing = not all(claim.is_reserved for claim in claims)
+        owners = sorted({Member(c.service, c.uid).field_manager for c in others.values() if not c.is_reserved})
+        if owners and is_sharing and not force and (field := _differing(ledger.shared, shared)):
             raise ClaimHeldError(tuple(FieldConflict(field, one) for one in owners), f"{field} is owned by others")
         if taken := [others[c.listener] for c in claims if c.listener in others]:
             owner = Member(taken[0].service, taken[0].uid).field_manager
             raise ClaimHeldError((FieldConflict(".spec.claims", owner),), "a port is owned by another manager")
+        if not is_sharing:
+            return self._store(ledger.with_held((*others.values(), *claims)))
         agreed = replace(shared, intended_address=self._intended(ledger, member, shared.intended_address))
-        return self._store(replace(ledger, shared=agreed, claims=tuple(sorted((*others.values(), *claims)))))
+        return self._store(replace(ledger, shared=agreed).with_held((*others.values(), *claims)))
 
     def _intended(self, ledger: Ledger, member: Member, said: str) -> str:
         """The intended address after a member says one, or says none: it goes with the last who said it."""

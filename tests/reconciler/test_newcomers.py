@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from cluster.ako_resources import Shown
 from cluster.errors import Cause, ClusterError, Forbidden, Invalid, Unreachable
 from reconciler.mover import CLAIM_AGAIN_SECONDS
 from reconciler.ports import ClaimLostError
@@ -16,6 +17,7 @@ from sharedvip.model import GroupName
 from tests.builders import GROUP, KEY, service
 from tests.reconciler.controller import START
 from tests.reconciler.fake_kubernetes import FakeKubernetes
+from tests.reconciler.options import detailed
 from tests.reconciler.test_ledger_keeper import API, WEB, Janitor
 
 MORE = service("more", "8443/TCP")
@@ -73,10 +75,12 @@ def test_a_refusal_stands_until_it_is_time_to_look_again() -> None:
     Told in the Service's status, too: tried again for that, by a ledger that is just written, it would be "waiting".
     """
     janitor = refusing(FULL)
+    stored = janitor.kubernetes.stored
+    stored.update({name: detailed(one) for name, one in stored.items()})
     first = janitor.settle()
     tries = len(janitor.kubernetes.writes)
-    stored = janitor.kubernetes.stored
-    stored.update({name: replace(one, has_ready_condition=True) for name, one in stored.items()})
+    said = Shown(is_ready=False, reason="Conflict", message="cannot be recorded", entries=())
+    stored.update({name: replace(one, has_ready_condition=True, shown=said) for name, one in stored.items()})
 
     janitor.now += timedelta(seconds=10)
     again = janitor.settle()

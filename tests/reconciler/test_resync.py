@@ -128,8 +128,12 @@ def test_a_lock_that_no_event_tells_of_is_looked_at_within_a_minute() -> None:
         kubernetes.addresses["10.0.0.7"] = GROUP
         kubernetes.ledgers[GROUP] = replace(kubernetes.ledgers[GROUP], vip="10.0.0.7")
         assert set(await resync.read()) == set()
-        time[0] = 300.0
+        time[0] = 290.0
+        assert resync.pause_seconds == 10.0, "all is read again then, by its own time"
+        time[0] = 301.0
+        assert resync.pause_seconds == 0.0
         assert set(await resync.read()) == both
+        assert resync.pause_seconds == LOCKS_SECONDS
 
     asyncio.run(story())
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sharedvip.audit import Finding, StoredWorld, find_conflicts, find_untruths, groups_in
-from sharedvip.ledger import GRACE, Claim, Ledger, grow
+from sharedvip.ledger import GRACE, Claim, Ledger, grow, reserve
 from sharedvip.model import GroupName, Policy, ServiceView
 from sharedvip.parse import shared_values, static_address
 from tests.builders import GROUP, KEY, listener, service
@@ -203,6 +203,17 @@ def test_a_claim_without_its_service(stored: list[ServiceView], now: datetime, i
     found = find_untruths(world(*stored, ledgers=[ledger_of(WEB)]), now=now)
 
     assert ((KEY, "claim-without-service") in rules_of(found)) is is_found
+
+
+def test_what_is_reserved_wants_its_service_too() -> None:
+    """Nobody else can have that listener."""
+    more = replace(API, ports=service("api", "443", "444").ports)
+    ledger = ledger_of(WEB).with_held([*ledger_of(WEB).held, *reserve(None, more, old=API, now=START)])
+    late = replace(API, ports=service("api", "80").ports)
+
+    assert rules_of(find_untruths(world(WEB, late, ledgers=[ledger]), now=LATER)) == [(KEY, "claim-without-service")]
+    stored = replace(API, ports=service("api", "80", "444").ports)
+    assert find_untruths(world(WEB, stored, ledgers=[ledger]), now=LATER) == ()
 
 
 def test_a_service_without_a_claim_in_full() -> None:

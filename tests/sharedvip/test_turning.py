@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from sharedvip.ledger import GRACE, Ledger, group_of, grow, member_of
+from sharedvip.ledger import GRACE, Ledger, group_of, grow, member_of, reserve
 from sharedvip.model import ServiceView, SharedValues
 from sharedvip.parse import shared_values
 from sharedvip.turning import asked_again, change_under_way, is_outdated, is_overtaken, values_to_claim
@@ -130,6 +130,16 @@ def test_only_the_service_tells_which_of_two_versions_is_stored(
     assert is_outdated(admitted(MOVED), old, now=START + age) is outdated
     assert not is_outdated(replace(admitted(MOVED), claims=grow(None, OLD, old=None, now=START)), old, now=START)
     assert not is_outdated(None, old, now=START)
+
+
+def test_what_is_reserved_tells_of_its_request_too() -> None:
+    """A request over another version may be on its way, and must not be written over."""
+    more = service("web", "80/TCP", "443/TCP")
+    ledger = Ledger(GROUP).with_held(reserve(None, replace(OLD, ports=more.ports), old=OLD, now=START))
+
+    assert not is_outdated(ledger, OLD, now=START)
+    assert is_outdated(ledger, replace(OLD, resource_version="6"), now=START + GRACE)
+    assert not is_outdated(ledger, replace(OLD, resource_version="6"), now=START + GRACE + timedelta(seconds=1))
 
 
 @pytest.mark.parametrize(

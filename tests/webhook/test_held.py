@@ -8,6 +8,7 @@ import pytest
 
 from cluster.api import KubernetesApi
 from cluster.ip_addresses import AddressLocks
+from sharedvip.annotations import INTENDED_ADDRESS, SHARED_VIP
 from sharedvip.ledger import GRACE, grow, member_of
 from sharedvip.model import ServiceView
 from sharedvip.parse import shared_values
@@ -130,5 +131,113 @@ def test_nobody_shares_a_cluster_ip_not_even_its_own(connection: Connection) -> 
         said = messages(await scene.validate(Asked(joining, old)))
         assert f"{own} is already held by Service 'web'" in said
         assert await scene.claims() == []
+
+    tell(connection, story)
+
+
+async def held_by_another(scene: Scene, address: str) -> ServiceView:
+    """Group ``other`` has it, with its lock; the replica has seen all that, and nothing of what comes."""
+    await AddressLocks(scene.api).take(address, scene.group(OTHER))
+    view = await scene.settled("there", "80/TCP", key=OTHER, loadBalancerIP=address)
+    await scene.seen("there")
+    await scene.until(lambda: scene.group(OTHER) in scene.replicas[0].ledgers.by_address(address))
+    scene.replicas[0].freeze()
+    return view
+
+
+async def asked_for(scene: Scene, address: str) -> str:
+    """What a group is told that wants it."""
+    return messages(await scene.validate(scene.new("web", "80/TCP", load_balancer_ip=address)))
+
+
+def test_whose_member_has_gone_is_about_to_let_go(connection: Connection) -> None:
+    """A late cache shows it: the claim and the lock of a Service that is gone are not told as for good."""
+
+    async def story(scene: Scene) -> None:
+        address = some_address()
+        await held_by_another(scene, address)
+        assert "is already held by shared VIP 'other'" in await asked_for(scene, address)
+        await scene.delete("there")
+
+        assert "is being claimed by shared VIP 'other' right now" in await asked_for(scene, address)
+
+    tell(connection, story)
+
+
+def test_whose_member_has_left_with_it_is_told_by_its_name(connection: Connection) -> None:
+    """It holds the address by itself now, and its group does not, whatever a late cache shows."""
+
+    async def story(scene: Scene) -> None:
+        address = some_address()
+        await held_by_another(scene, address)
+        await connection.kubectl_async("annotate", "service", "there", f"{SHARED_VIP}-")
+
+        assert "is already held by Service 'there'" in await asked_for(scene, address)
+
+    tell(connection, story)
+
+
+def test_whoever_only_intends_it_has_it_too(connection: Connection) -> None:
+    """By a claim, as its group is to move there."""
+
+    async def story(scene: Scene) -> None:
+        old, new = some_address(), some_address()
+        view = await scene.settled("there", "80/TCP", key=OTHER, loadBalancerIP=old)
+        moving = replace(shared_values(view), intended_address=new)
+        claims = grow(None, view, old=None, now=now())
+        await scene.store.claim(scene.group(OTHER), member_of(view), shared=moving, claims=claims)
+        await connection.kubectl_async("annotate", "service", "there", f"{INTENDED_ADDRESS}={new}")
+        await AddressLocks(scene.api).take(new, scene.group(OTHER))
+        name = view.name
+        await scene.until(lambda: (s := scene.replicas[0].services.get(name)) is not None and s.intended_address == new)
+        await scene.until(lambda: scene.group(OTHER) in scene.replicas[0].ledgers.by_address(new))
+
+        assert "is already held by shared VIP 'other'" in await asked_for(scene, new)
+
+    tell(connection, story)
+
+
+@pytest.mark.parametrize("owner", [KEY, ""])
+def test_of_a_group_without_the_lock_nobody_is_left(connection: Connection, owner: str) -> None:
+    """Its member is gone, and its claim had lost the address: that is in nobody's way."""
+
+    async def story(scene: Scene) -> None:
+        address = some_address()
+        await held_by_another(scene, address)
+        await scene.delete("there")
+        await connection.kubectl_async("delete", "ipaddress", address)
+        if owner:
+            await AddressLocks(scene.api).take(address, scene.group())
+
+        assert await asked_for(scene, address) == ""
+        assert await scene.lock_of(address) == KEY
+
+    tell(connection, story)
+
+
+def test_who_moves_to_the_group_that_has_its_address_does_not_hold_it_against_itself(connection: Connection) -> None:
+    """It came past admission with another group's address, and a request for it died between claim and lock."""
+
+    async def story(scene: Scene) -> None:
+        address = some_address()
+        await AddressLocks(scene.api).take(address, scene.group())
+        await scene.settled("web", "80/TCP", loadBalancerIP=address)
+        late = await scene.settled("late", "443/TCP", key=OTHER, loadBalancerIP=address)
+        await scene.seen("late")
+
+        assert messages(await scene.validate(Asked(replace(late, sharing_key=KEY), late))) == ""
+
+    tell(connection, story)
+
+
+def test_a_lone_service_with_its_own_lock_is_told_for_good(connection: Connection) -> None:
+    """A group with a static address cannot be renamed: "try again" would be untrue for ever."""
+
+    async def story(scene: Scene) -> None:
+        address = some_address()
+        view = await held_by_another(scene, address)
+
+        said = messages(await scene.validate(Asked(replace(view, sharing_key=KEY), view)))
+        assert "is already held by shared VIP 'other'" in said
 
     tell(connection, story)
