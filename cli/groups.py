@@ -94,6 +94,7 @@ class Claim(msgspec.Struct):
     protocol: str
     service: str
     uid: str = ""
+    reserved: bool = False
 
 
 class _Spec(msgspec.Struct):
@@ -243,7 +244,8 @@ def _is_in_conflict(service: Service) -> bool:
 
 
 def _claims(ledger: SharedVip | None) -> Sequence[Claim]:
-    return (ledger.spec.claims or ()) if ledger else ()
+    """Of members: what is only reserved is a Service's that is refused, or waits."""
+    return [claim for claim in (ledger.spec.claims if ledger else None) or () if not claim.reserved]
 
 
 def _listeners(ledger: SharedVip | None, status: _Status) -> Iterator[ListenerLine]:

@@ -188,8 +188,6 @@ def _unclaimed_members(index: _Index) -> Iterator[Finding]:
 def _wrong_locks(world: StoredWorld, now: datetime) -> Iterator[Finding]:
     # A group holds the address it lives on until Avi has let go of it.
     used = {(address, one.name) for one in world.ledgers for address in {*one.addresses, one.vip} - {""}}
-    # In conflict, a Service has locked the address that it was changed to, and no ledger says it.
-    used |= {(static_address(one), one.group) for one in world.services if one.is_member and one.group is not None}
     left = {(address, group) for address, (group, since) in world.left.items() if now - since > KEPT + GRACE}
     for address, group in sorted({*world.locks.items(), *left}):
         if (address, group) not in used:

@@ -224,8 +224,8 @@ def reserve(ledger: Ledger | None, candidate: ServiceView, *, old: ServiceView, 
     known = {claim.listener: claim for claim in (ledger.held_by(member) if ledger else ())}
     for listener in added:
         # Also where it is there: that one may be about to be released.
-        is_reserved = listener not in known or known[listener].is_reserved
-        known[listener] = Claim(listener, *member, now, replaces=old.resource_version, is_reserved=is_reserved)
+        there = known.get(listener, Claim(listener, *member, now, is_reserved=True))
+        known[listener] = there._replace(claimed_at=now, replaces=old.resource_version, asked_at=None)
     return tuple(sorted(known.values())) if added else ()
 
 

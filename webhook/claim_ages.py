@@ -88,4 +88,4 @@ def _claims(ledger: Ledger | None) -> frozenset[Claim]:
 
 
 def _plain(claims: Iterable[Claim]) -> frozenset[Claim]:
-    return frozenset(claim._replace(heading=None, replaces="", asked_at=None) for claim in claims)
+    return frozenset(claim._replace(heading=None, replaces="", asked_at=None, is_reserved=False) for claim in claims)

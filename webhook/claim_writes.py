@@ -60,7 +60,7 @@ class ClaimWrites:
         claims = asked_again(headed, asked.candidate, old=asked.old, now=now)
         return await self._apply(asked, view, ledger, shared=shared, claims=claims)
 
-    async def reserve(self, asked: Asked, view: View, *, old: ServiceView) -> Claimed:
+    async def reserve(self, asked: Asked, view: View, *, old: ServiceView) -> None:
         """The listeners that a Service in conflict adds to those of ``old``, for nobody else to claim.
 
         Raises:
@@ -70,7 +70,7 @@ class ClaimWrites:
         """
         ledger, now = await self._ledger(asked, view), self._now()
         claims = reserve(ledger, asked.candidate, old=old, now=now)
-        return await self._apply(asked, view, ledger, shared=ledger.shared if ledger else SharedValues(), claims=claims)
+        await self._apply(asked, view, ledger, shared=ledger.shared if ledger else SharedValues(), claims=claims)
 
     async def _ledger(self, asked: Asked, view: View) -> Ledger | None:
         """The ledger to write: for an update one that is there."""
@@ -112,14 +112,9 @@ class ClaimWrites:
             after = await apply(force=True)
         return Claimed(ledger, after, shared)
 
-    async def give_back(self, asked: Asked, claimed: Claimed | None) -> None:
-        """What the member had before; a claim too many is the janitor's, and no reason to leave a refusal unsaid.
-
-        Args:
-            asked: The request.
-            claimed: By it; None: nothing.
-        """
-        if asked.is_dry_run or claimed is None:
+    async def give_back(self, asked: Asked, claimed: Claimed) -> None:
+        """What the member had before; a claim too many is the janitor's, and no reason to leave a refusal unsaid."""
+        if asked.is_dry_run:
             return
         member, after = member_of(asked.candidate), claimed.after
         if claimed.before is not None and claimed.before.resource_version == after.resource_version:

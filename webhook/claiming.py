@@ -14,8 +14,7 @@ The API server is the arbiter: a port or a value that another member holds is it
 at once, can never both be admitted (``docs/adr/0001-ledger.md``).
 """
 
-import secrets
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
 
@@ -25,7 +24,6 @@ from cluster.ip_addresses import AddressLocks
 from cluster.leavers import BeingLeftError, Leaver, in_the_way, services_of
 from cluster.shared_vips import ClaimRefused, LedgerIsLeaving, SharedVipStore, StaleLedger
 from cluster.unfit import unfit
-from sharedvip.addresses import parse_address
 from sharedvip.decide import can_join, existing_denials, new_denials
 from sharedvip.holders import holds_by_itself
 from sharedvip.ledger import Ledger, Member, is_accepted, member_of
@@ -128,40 +126,11 @@ class Claiming:
 
     async def _reserve(self, asked: Asked, view: View, *, old: ServiceView) -> Answer:
         """In conflict, and what speaks against it stays: it is no member, but what it adds is nobody else's."""
-        # Any text may stand where an address does.
-        addresses = [one for one in asked_addresses(asked) if parse_address(one) and not _had(asked, one)]
-        if addresses:
-            self._world.held.require_recent()
         added = set(asked.candidate.listeners) - set(old.listeners)
-        claimed = await self._writes.reserve(asked, view, old=old) if added else None
-        try:
-            refused = await self._not_locked(asked, addresses, old=old)
-        except ClusterError:
-            await self._writes.give_back(asked, claimed)
-            raise
-        if refused is not None:
-            await self._writes.give_back(asked, claimed)
-            return refused
-        return Answer(claimed=_claim_text(asked, added) if added else "")
-
-    async def _not_locked(self, asked: Asked, addresses: Sequence[str], *, old: ServiceView) -> Answer | None:
-        """Lock addresses that no ledger is to say; None: they are the group's, while the update may be stored.
-
-        Whoever unlocks one looks at who is noted on it, and then at whoever is stored with it.
-        """
-        coming = Leaver(*member_of(old), old.resource_version, self._now(), request=secrets.token_hex(4))
-        for address in addresses:
-            if (holder := await self._holder_beside(asked, address, coming)) is not None:
-                for noted in addresses:
-                    await self._locks.forget_leaver(noted, asked.group, coming)
-                return await self._held_otherwise(asked, holder, address)
-        return None
-
-    async def _holder_beside(self, asked: Asked, address: str, coming: Leaver) -> AddressHolder | None:
-        """Who keeps the group from an address; None: it is locked for it, and who is coming with it is noted there."""
-        if not asked.is_dry_run and (left := await self._locks.note_leaver(address, asked.group, coming)) is not None:
-            return left
-        return await self._locks.take(address, asked.group, asking=member_of(asked.candidate), dry_run=asked.is_dry_run)
+        if not added:
+            return Answer()
+        await self._writes.reserve(asked, view, old=old)
+        return Answer(claimed=_claim_text(asked, added))
 
     async def _claim_and_lock(self, asked: Asked, view: View) -> Answer | ClaimRefused:
         if view.is_overtaken(asked):
@@ -211,17 +180,18 @@ class Claiming:
                 return AddressIsInMotion(leaving)
             if holder is not None:
                 await self._writes.give_back(asked, claimed)
-                return await self._held_otherwise(asked, holder, address)
+                return await self._held_otherwise(asked, holder, address, view=view)
         return Answer(claimed=_claim_text(asked, asked.candidate.listeners))
 
-    async def _held_otherwise(self, asked: Asked, holder: AddressHolder, address: str) -> Answer:
+    async def _held_otherwise(self, asked: Asked, holder: AddressHolder, address: str, *, view: View) -> Answer:
         is_namesake = ServiceName(holder.namespace, holder.service) == asked.candidate.name
         # Another incarnation of it has left a group with the address. Or it is its own cluster IP.
         if is_namesake and _is_settled_elsewhere(asked, await self._world.service(asked.candidate.name)):
             return already_exists(asked.candidate.name) if asked.old is None else Answer()
-        # What was wrong before stays as it was, and claims nothing.
-        if _had(asked, address):
-            return Answer()
+        # What was wrong before stays as it was, and is in conflict by what no cache had shown.
+        if asked.old is not None and _had(asked, address):
+            given_back = replace(view, ledger=await self._world.ledger(asked.group))
+            return await self._reserve(asked, given_back, old=asked.old)
         return denied(taken(asked, await self._world.held.now(holder, address, but=asked.candidate.name), address))
 
     async def _leaving(

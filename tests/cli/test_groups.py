@@ -312,7 +312,7 @@ def test_a_real_group(cluster: LocalCluster, namespace: str) -> None:
 
 
 async def tell_statuses(cluster: LocalCluster, namespace: str) -> None:
-    """What admission and the reconciler write: "web" is served, "late" is refused."""
+    """What admission and the reconciler write: "web" is served, "late" is refused, though a port is reserved for it."""
     api = await KubernetesApi.connect(cluster.kubeconfig, user_agent="sharedvip-test/1")
     now, group, store = datetime.now(UTC), GroupName(namespace, KEY), SharedVipStore(api)
     try:
@@ -321,6 +321,8 @@ async def tell_statuses(cluster: LocalCluster, namespace: str) -> None:
         assert late is not None
         claim = Claim(Listener(80, "TCP"), "web", web.uid, now)
         await store.claim(group, Member("web", web.uid), shared=SharedValues(), claims=[claim])
+        more = Claim(Listener(81, "TCP"), "late", late.uid, now, is_reserved=True)
+        await store.claim(group, Member("late", late.uid), shared=SharedValues(), claims=[more])
         listeners = (ListenerStatus(claim.listener, "web", 2, 1),)
         status = SharedVipStatus(
             is_ready=True, reason="Programmed", message="served", vip="10.9.8.7", listeners=listeners

@@ -42,17 +42,6 @@ def test_a_lock_without_its_group(ledgers: list[Ledger], locks: dict[str, GroupN
     assert [one.name for one in found if one.rule == "lock-without-group"] == expected
 
 
-def test_a_service_in_conflict_may_have_locked_what_no_ledger_says() -> None:
-    """It was changed to that address after it had come past admission."""
-    alone = replace(FIXED, address_annotation="nowhere")
-
-    assert find_untruths(world(alone, locks={ADDRESS: GROUP}), now=START) == ()
-    elsewhere = replace(alone, sharing_key="other")
-    assert rules_of(find_untruths(world(elsewhere, locks={ADDRESS: GROUP}), now=START)) == [
-        (ADDRESS, "lock-without-group")
-    ]
-
-
 def test_what_tells_of_who_left_may_stay_for_a_while() -> None:
     """It is nobody's: who asks for that address is judged without it."""
     left = {ADDRESS: (GROUP, START)}

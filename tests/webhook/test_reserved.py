@@ -1,14 +1,12 @@
 """A Service in conflict that adds a port, on the real API server: the port is its own, and nothing else becomes so."""
 
-from functools import partial
 from typing import Final
 
 import pytest
 
-from cluster.services import ServiceCache
-from sharedvip.annotations import LOAD_BALANCER_IP
+from cluster.ip_addresses import AddressLocks
 from sharedvip.ledger import member_of
-from sharedvip.model import ServiceName, ServiceView, SharedValues
+from sharedvip.model import ServiceView, SharedValues
 from tests.builders import KEY
 from tests.cluster.connection import Connection
 from tests.webhook.replicas import Scene, messages, some_address, tell
@@ -199,55 +197,23 @@ def test_who_is_about_to_claim_the_port_is_waited_for(connection: Connection) ->
     tell(connection, story)
 
 
-def _has_annotation(cache: ServiceCache, name: ServiceName) -> bool:
-    shown = cache.get(name)
-    return shown is not None and bool(shown.address_annotation)
-
-
-async def with_two_addresses(scene: Scene, connection: Connection, address: str) -> ServiceView:
-    """A Service that is alone in its group, and in conflict with itself."""
-    await scene.stored("late", "80/TCP", loadBalancerIP=address)
-    await connection.kubectl_async("annotate", "service", "late", f"{LOAD_BALANCER_IP}=nowhere")
-    name = ServiceName(scene.namespace, "late")
-    for one in scene.replicas:
-        await scene.until(partial(_has_annotation, one.services, name))
-    return await scene.live("late")
-
-
-def test_an_address_that_it_changes_to_is_its_groups(connection: Connection) -> None:
-    """No ledger says so, as it is no member: the lock alone does, with who is coming noted on it."""
+def test_so_is_who_has_the_address_of_a_stranger(connection: Connection) -> None:
+    """No rule knows of the stranger, only the lock: what it claims it gives back, but not what it adds."""
 
     async def story(scene: Scene) -> None:
-        new = some_address()
-        late = await with_two_addresses(scene, connection, some_address())
+        address = some_address()
+        await AddressLocks(scene.api).take(address, scene.group("elsewhere"))
+        late = await scene.stored("late", "80/TCP", loadBalancerIP=address)
+        await scene.seen("late")
         scene.replicas[LATE].freeze()
 
-        change = scene.change(late, "80/TCP", load_balancer_ip=new, address_annotation="nowhere")
-        assert messages(await scene.validate(change, by=IN_TIME)) == ""
-        rival = await scene.validate(scene.new("rival", "80/TCP", key="other", load_balancer_ip=new), by=LATE)
+        admitted = await scene.validate(scene.change(late, "80/TCP", "443/TCP"), by=IN_TIME)
+        same = await scene.validate(scene.change(late, "80/TCP", infra_setting="fast"), by=IN_TIME)
+        refused = await scene.validate(scene.new("rival", "443/TCP", load_balancer_ip=address), by=LATE)
 
-        assert f"{new} is being claimed by shared VIP '{KEY}' right now" in messages(rival)
-        assert await scene.lock_of(new) == KEY
-        assert await scene.claims("other") == []
-
-    tell(connection, story, replicas=2)
-
-
-def test_an_address_of_another_group_it_cannot_change_to(connection: Connection) -> None:
-    """Nor does it get the port that it asked for with it."""
-
-    async def story(scene: Scene) -> None:
-        new = some_address()
-        late = await with_two_addresses(scene, connection, some_address())
-        scene.replicas[LATE].freeze()
-        await scene.validate(scene.new("rival", "80/TCP", key="other", load_balancer_ip=new), by=IN_TIME)
-
-        for is_dry in (True, False):
-            change = scene.change(
-                late, "80/TCP", "443/TCP", load_balancer_ip=new, dry_run=is_dry, address_annotation="nowhere"
-            )
-            assert f"{new} is being claimed by shared VIP 'other' right now" in messages(await scene.validate(change))
-        assert await scene.lock_of(new) == "other"
-        assert await reserved(scene) == []
+        assert (admitted.verdict, admitted.claimed) == (Verdict.ALLOWED, f"{KEY}: 443/TCP")
+        assert (same.verdict, same.claimed) == (Verdict.ALLOWED, "")
+        assert "443/TCP is being claimed" in messages(refused)
+        assert (await scene.claims(), await reserved(scene)) == ([], [("late", "443/TCP")])
 
     tell(connection, story, replicas=2)
