@@ -22,6 +22,8 @@ from soak.saturation import saturated
 
 FULL_ROUNDS: Final = 1000
 _LANES: Final = 4
+_STORM_LANES: Final = 16
+"""Where a holder of a claim was killed, all wait for the grace: that is time, and takes no processor."""
 _SERVICES_A_ROUND: Final = 10
 """``living-cluster`` stores so many Services for each round asked for: 10,000 for the full thousand."""
 _INSIST_SECONDS: Final = 5 * GRACE.total_seconds() + 55.0
@@ -131,7 +133,7 @@ def _stormy(
                 # What strikes all that is there strikes this race's.
                 await arena.clear()
                 await run_race(
-                    race, arena, rounds=share, result=trial.result, insist_seconds=insist_seconds, lanes=_LANES
+                    race, arena, rounds=share, result=trial.result, insist_seconds=insist_seconds, lanes=_STORM_LANES
                 )
             await storms.until_struck(trial.result, blows)
 
