@@ -98,6 +98,19 @@ async def _clear_all(trial: Trial) -> None:
         await arena.clear()
         left = await arena.services()
         trial.result.expect(not left, f"afterwards: {len(left)} Services of {arena.namespace} do not go")
+    if trial.is_short:
+        return  # the end of all of them tells; nobody waits for a grace
+    until = time.monotonic() + _CLEAN_SECONDS
+    while (left := await _left_of_us(trial)) and time.monotonic() < until:  # noqa: ASYNC110 - nothing tells
+        await asyncio.sleep(1.0)
+    trial.result.expect(not left, f"afterwards: left without Services: {', '.join(left[:5])}")
+
+
+async def _left_of_us(trial: Trial) -> list[str]:
+    """The ledgers and locks of the trial's namespaces."""
+    world, ours = await Arena(trial.api, "").world(), {arena.namespace for arena in trial.arenas}
+    locks = [address for address, group in world.locks.items() if group.namespace in ours]
+    return [*(str(ledger.name) for ledger in world.ledgers if ledger.name.namespace in ours), *locks]
 
 
 async def _untruths(trial: Trial) -> tuple[object, ...]:

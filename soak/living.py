@@ -119,7 +119,7 @@ async def live(rig: Rig, town: Town, *, services: int) -> None:
     await town.apply(*configurations)
     await _writers(town, lots)
     await _is_settled(town, before, lots)
-    await _nothing_is_in_the_way(town)
+    await _nothing_is_in_the_way(town, lots)
     await _fixes_fix(town)
     await _absence(town, configurations)
     planted = lots * len(town.arenas)
@@ -236,13 +236,18 @@ async def _notes(arena: Arena) -> list[tuple[str, str, str]]:
     return [(regarding["namespace"], regarding["name"], note) for regarding, note in told]
 
 
-async def _nothing_is_in_the_way(town: Town) -> None:
-    """Changes that no rule looks at, in conflict or not; a newly wrong one is refused, with the old one or without."""
-    arena, label = town.arenas[0], {"metadata": {"labels": {"a": "b"}}}
-    for name in ("l0-g0-0", "l0-g0-2", "l0-g1-0", "l0-g2-0", "l0-g3-0"):
-        answer = await arena.send(arena.patching(name, label))
+async def _label_all(town: Town, arena: Arena, lots: int) -> None:
+    """Every planted conflict, and of each lot one that is in none."""
+    for name in (f"l{lot}-{one}" for lot in range(lots) for one in ("g0-0", "g0-1", "g1-0", "g1-1", "g2-0", "g3-0")):
+        answer = await arena.send(arena.patching(name, {"metadata": {"labels": {"a": "b"}}}))
         town.result.expect(answer.is_done, f"a label on {name} is refused: {answer.text}")
         town.result.counts["harmless updates"] += 1
+
+
+async def _nothing_is_in_the_way(town: Town, lots: int) -> None:
+    """Changes that no rule looks at, in conflict or not; a newly wrong one is refused, with the old one or without."""
+    await asyncio.gather(*(_label_all(town, arena, lots) for arena in town.arenas))
+    arena = town.arenas[0]
     more = json.dumps(ports_patch(8001, 8300))
     words = ("patch", "svc", "l0-g0-0", "-n", arena.namespace, "--type=merge", "-p", more)
     done = await asyncio.to_thread(partial(town.rig.cluster.run_kubectl, *words, check=False))

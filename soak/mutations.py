@@ -159,13 +159,15 @@ def drop(chance: random.Random, whole: Object) -> None:
 
 
 def double_key(chance: random.Random, whole: Object) -> None:
-    """A field is there twice, with two values."""
-    parents = [path for path in paths(whole) if path and isinstance(look_up(whole, path), dict)]
+    """A field is there twice, with two values: any field of any object but the outermost."""
+    parents = [
+        path for path in paths(whole) if path and look_up(whole, path) and isinstance(look_up(whole, path), dict)
+    ]
     if not parents:
         return
     path = chance.choice(parents)
     items = list(look_up(whole, path).items())
-    twins = [(key, odd_value(chance)) for key, _ in items[:1]]
+    twins = [(chance.choice(items)[0], odd_value(chance))]
     look_up(whole, path[:-1])[path[-1]] = Pairs(tuple(chance.choice((twins + items, items + twins))))
 
 

@@ -115,8 +115,15 @@ def _disown(version: str) -> tuple[bytes, str]:
     return json.dumps({"metadata": metadata}).encode(), MERGE_PATCH
 
 
+def _label(version: str) -> tuple[bytes, str]:
+    """Labels are everybody's; whoever read the ledger before has read an old one by then."""
+    metadata: Manifest = {"resourceVersion": version, "labels": {"soak.sharedvip.dev/edited": version or "once"}}
+    return json.dumps({"metadata": metadata}).encode(), MERGE_PATCH
+
+
 EDITS: Final = (
     _merge({"claims": []}),
+    _label,
     _steal,
     _disown,
     _merge({"staticAddress": "192.0.2.99"}),

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Final
 
+from sharedvip.annotations import INTENDED_ADDRESS
 from sharedvip.parse import static_address
 from soak.arena import Arena, member
 from soak.races import WRITERS, round_address
@@ -24,8 +25,18 @@ def asks_abroad(desk: Desk, *, abroad: str) -> None:
         desk.may_not("create", "-f", "-", given=asked, rule="static-address-taken")
         _, said = desk.kubectl("create", "-f", "-", given=asked)
         desk.result.expect("in another namespace" in said, f"the refusal does not say where: {said}")
-        told = [word for word in ("secret", abroad) if word in said]
-        desk.result.expect(not told, f"the refusal tells {told}: {said}")
+        _tells_nothing(desk, said, abroad=abroad)
+    # Also what a group is to move to.
+    desk.may("create", "-f", "-", given=member("mover", key="m", address="10.127.0.5"))
+    words = ("annotate", "svc", "mover", f"{INTENDED_ADDRESS}=10.127.0.2")
+    desk.may_not(*words, rule="static-address-taken")
+    _, said = desk.kubectl(*words)
+    _tells_nothing(desk, said, abroad=abroad)
+
+
+def _tells_nothing(desk: Desk, said: str, *, abroad: str) -> None:
+    told = [word for word in ("secret", abroad) if word in said]
+    desk.result.expect(not told, f"the refusal tells {told}: {said}")
 
 
 async def race_abroad(one: Arena, other: Arena, *, ticket: str, result: Result) -> None:

@@ -42,6 +42,12 @@ class Desk:
         self._note("refused")
         self.result.expect(code == 1 and f"[{rule}]" in said, f"kubectl {' '.join(words)}: {said.strip()}")
 
+    def refuses(self, *words: str, editor: str = "", saying: str) -> None:
+        """Expect that something of ours that is no webhook refuses it."""
+        code, said = self.kubectl(*words, editor=editor)
+        self._note("refused")
+        self.result.expect(code == 1 and saying in said, f"kubectl {' '.join(words)}: {said.strip()}")
+
     def refuses_soon(self, service: Manifest, *, rule: str) -> None:
         """Wait until every replica would refuse it: three in a row, as they are asked in turn."""
         dry = ("create", "--dry-run=server", "-f", "-")
@@ -163,6 +169,7 @@ def by_hand(desk: Desk) -> None:
     desk.may_not("edit", "svc", "two", rule="duplicate-port", editor="sed -i s/port:.81/port:\\ 80/")
     desk.may("edit", "svc", "two", editor="sed -i s/port:.81/port:\\ 82/")
     desk.may("get", "svc", "two", "-o", "jsonpath={.spec.ports[0].port}", saying="82")
+    desk.refuses("edit", "svip", "k", saying="sharedvip-ledger", editor="sed -i s/service:.two/service:\\ one/")
 
 
 def renames(desk: Desk) -> None:

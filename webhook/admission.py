@@ -100,7 +100,8 @@ class Admission:
         answer = await self._claiming.admit(asked)
         if answer.verdict is Verdict.ALREADY_EXISTS:
             return answer
-        existing = self._existing(asked) if old is not None else ()
+        shown = self._existing(asked) if old is not None else ()
+        existing = (*shown, *(denial for denial in answer.existing if denial.rule not in {one.rule for one in shown}))
         return Answer(
             answer.verdict,
             denials=to_take_out(to_inherit(answer.denials) if _may_inherit(asked) else answer.denials, asked),

@@ -35,6 +35,8 @@ class Answer:
     inheritance: Inheritance | None = None
     exists: ServiceName | None = None
     """The Service that is already there."""
+    existing: tuple[Denial, ...] = ()
+    """What speaks against it as before, beside what the caches show: worth a warning."""
     claimed: str = ""
     """Key and listeners that the ledger holds because of this request; "": it holds nothing new."""
 

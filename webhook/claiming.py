@@ -27,7 +27,7 @@ from cluster.unfit import unfit
 from sharedvip.decide import can_join, existing_denials, new_denials
 from sharedvip.holders import holds_by_itself
 from sharedvip.ledger import Ledger, Member, is_accepted, member_of
-from sharedvip.model import AddressHolder, Listener, ServiceName, ServiceView, SharedValues
+from sharedvip.model import AddressHolder, Denial, Listener, ServiceName, ServiceView, SharedValues
 from sharedvip.parse import intended_address, static_address
 from webhook import metrics
 from webhook.answer import Answer, already_exists, denied
@@ -41,6 +41,15 @@ from webhook.world import World
 
 class AddressIsInMotion(ClaimRefused):
     """A Service is about to leave the group with its address, or to join with it: that is no hand's edit."""
+
+
+class AddressIsHeld(ClaimRefused):
+    """An address that a Service has already is somebody else's, as only the lock tells: it stays in conflict."""
+
+    def __init__(self, denials: tuple[Denial, ...]) -> None:
+        """Keep what a create would be refused with."""
+        super().__init__(())
+        self.denials = denials
 
 
 class Claiming:
@@ -91,8 +100,8 @@ class Claiming:
                 return look.view
         is_pending = look.view.is_only_pending(asked)
         if not denials and isinstance(lost_to, ClaimRefused | LedgerIsLeaving):
-            if _is_of_nobody(lost_to, look):
-                return replace(look.view, is_forcing=True)
+            if (told := _told_by(lost_to, look)) is not None:
+                return told
             # A namesake on its way is in the way: the rules do not count it, as it is the candidate itself.
             denials, is_pending = (on_its_way(asked, lost_to),), True
         if not denials or (is_pending and await patience.wait(self._world)):
@@ -103,12 +112,12 @@ class Claiming:
         """Claim, if nothing speaks against it; an error: the ledger says no; None: look live first."""
         if view.denials(asked) or (not view.is_live and view.is_outdated(asked)):
             return None
-        if asked.old is None or _needs_claim(asked, view):
+        if asked.old is None or (_needs_claim(asked, view) and not view.held_by_others):
             return await self._written(asked, self._claim_and_lock(asked, view))
         if not view.is_live:
             # A cache may be late to show that it was accepted, or that its conflict is over.
             return None
-        if view.is_old_only_pending(asked):
+        if not view.held_by_others and view.is_old_only_pending(asked):
             # What speaks against it may be a newcomer's claim, which is about to be given back.
             return AddressIsInMotion(_joining(view))
         return await self._written(asked, self._reserve(asked, view, old=asked.old))
@@ -127,10 +136,9 @@ class Claiming:
     async def _reserve(self, asked: Asked, view: View, *, old: ServiceView) -> Answer:
         """In conflict, and what speaks against it stays: it is no member, but what it adds is nobody else's."""
         added = set(asked.candidate.listeners) - set(old.listeners)
-        if not added:
-            return Answer()
-        await self._writes.reserve(asked, view, old=old)
-        return Answer(claimed=_claim_text(asked, added))
+        if added:
+            await self._writes.reserve(asked, view, old=old)
+        return Answer(existing=view.held_by_others, claimed=_claim_text(asked, added) if added else "")
 
     async def _claim_and_lock(self, asked: Asked, view: View) -> Answer | ClaimRefused:
         if view.is_overtaken(asked):
@@ -143,23 +151,26 @@ class Claiming:
             return already_exists(asked.candidate.name)
         claimed = await self._writes.claim(asked, view)
         try:
-            return await self._lock(asked, view, claimed)
+            outcome = await self._moved(asked, view, claimed) or await self._lock(asked, view, claimed)
         except ClusterError:
             # Nobody knows, so the answer is no: the next try has another uid, and would meet this claim for the grace.
             await self._writes.give_back(asked, claimed)
             raise
+        if isinstance(outcome, ClaimRefused) or not outcome.claimed:
+            await self._writes.give_back(asked, claimed)
+        return outcome
+
+    async def _moved(self, asked: Asked, view: View, claimed: Claimed) -> ClaimRefused | None:
+        """Whether the group is another than the one that was judged, by whoever is changed right now."""
+        if changing := await changing_peer(asked, view, self._world, before=claimed.before, after=claimed.after):
+            return ClaimRefused((FieldConflict("spec", changing.field_manager),))
+        if gone := await leaver(asked, view, self._world, after=claimed.after):
+            return AddressIsInMotion((FieldConflict("spec", gone.field_manager),))
+        return ClaimRefused(()) if _is_less(asked, claimed.after) else None
 
     async def _lock(self, asked: Asked, view: View, claimed: Claimed) -> Answer | ClaimRefused:
         """Claim first, then lock: the other order would leave a lock behind for each loser of a race."""
-        if changing := await changing_peer(asked, view, self._world, before=claimed.before, after=claimed.after):
-            await self._writes.give_back(asked, claimed)
-            return ClaimRefused((FieldConflict("spec", changing.field_manager),))
-        if gone := await leaver(asked, view, self._world, after=claimed.after):
-            await self._writes.give_back(asked, claimed)
-            return AddressIsInMotion((FieldConflict("spec", gone.field_manager),))
-        if _is_less(asked, claimed.after):
-            await self._writes.give_back(asked, claimed)
-            return ClaimRefused(())
+        held_by_others: list[Denial] = []
         for address in addresses_to_lock(asked, view, claimed.shared):
             # With peers that have it, the lock is there: one look, and no second write for an admitted create.
             is_expected = claimed.before is not None and address in claimed.before.addresses
@@ -174,24 +185,23 @@ class Claiming:
                 )
             except BeingLeftError as error:
                 leaving = await self._leaving(asked, address, in_the_way(error.leavers, claimed.after))
-                if leaving is None:
-                    continue
-                await self._writes.give_back(asked, claimed)
-                return AddressIsInMotion(leaving)
-            if holder is not None:
-                await self._writes.give_back(asked, claimed)
-                return await self._held_otherwise(asked, holder, address, view=view)
+                if leaving is not None:
+                    return AddressIsInMotion(leaving)
+                continue
+            if holder is not None and _had(asked, address):
+                # What was wrong before stays as it was; what is new about it must be nobody's yet.
+                held_by_others += taken(asked, holder, address)
+            elif holder is not None:
+                return await self._held_otherwise(asked, holder, address)
+        if held_by_others:
+            return AddressIsHeld(tuple(held_by_others))
         return Answer(claimed=_claim_text(asked, asked.candidate.listeners))
 
-    async def _held_otherwise(self, asked: Asked, holder: AddressHolder, address: str, *, view: View) -> Answer:
+    async def _held_otherwise(self, asked: Asked, holder: AddressHolder, address: str) -> Answer:
         is_namesake = ServiceName(holder.namespace, holder.service) == asked.candidate.name
         # Another incarnation of it has left a group with the address. Or it is its own cluster IP.
         if is_namesake and _is_settled_elsewhere(asked, await self._world.service(asked.candidate.name)):
             return already_exists(asked.candidate.name) if asked.old is None else Answer()
-        # What was wrong before stays as it was, and is in conflict by what no cache had shown.
-        if asked.old is not None and _had(asked, address):
-            given_back = replace(view, ledger=await self._world.ledger(asked.group))
-            return await self._reserve(asked, given_back, old=asked.old)
         return denied(taken(asked, await self._world.held.now(holder, address, but=asked.candidate.name), address))
 
     async def _leaving(
@@ -224,6 +234,13 @@ def _is_settled_elsewhere(asked: Asked, stored: ServiceView | None) -> bool:
     if stored is None or stored.uid != asked.old.uid:
         return True
     return bool(asked.old.resource_version) and stored.resource_version != asked.old.resource_version
+
+
+def _told_by(lost_to: ClaimRefused | LedgerIsLeaving, look: Look) -> View | None:
+    """The view with what no rule could tell of it; None: nobody can go on with that."""
+    if isinstance(lost_to, AddressIsHeld):
+        return replace(look.view, held_by_others=lost_to.denials)
+    return replace(look.view, is_forcing=True) if _is_of_nobody(lost_to, look) else None
 
 
 def _is_of_nobody(lost_to: ClaimRefused | LedgerIsLeaving, look: Look) -> bool:

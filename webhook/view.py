@@ -56,6 +56,8 @@ class View:
     intended_holders: tuple[AddressHolder, ...] = ()
     is_live: bool = False
     """Whether all that speaks against the candidate was looked at live."""
+    held_by_others: tuple[Denial, ...] = ()
+    """What an address that the candidate has already is held by, as only its lock has told."""
     is_forcing: bool = False
     """Whether a claim may take over what it meets: only what no member owns was in the way."""
 

@@ -188,6 +188,7 @@ def test_a_violation_that_was_there_before_may_stay(connection: Connection) -> N
         more = await scene.validate(scene.change(old, "80/TCP", "443/TCP"))
 
         assert (answer.verdict, answer.claimed) == (ALLOWED, "")
+        assert any("still in conflict" in warning for warning in answer.warnings)
         assert (more.verdict, more.claimed) == (ALLOWED, f"{KEY}: 443/TCP")
         assert any("still in conflict" in warning for warning in more.warnings)
         assert await scene.claims() == [("web", "80/TCP")]

@@ -57,6 +57,8 @@ def test_livez_answers_whatever_is_wrong() -> None:
         "sharedvip_cache_staleness_seconds",
         "sharedvip_cache_age_seconds",
         "sharedvip_client_refusals_total",
+        "sharedvip_admission_failures_total",
+        "sharedvip_certificate_expiry_timestamp_seconds",
     ],
 )
 def test_metrics_are_there_from_the_start(name: str) -> None:
