@@ -238,7 +238,11 @@ async def _notes(arena: Arena) -> list[tuple[str, str, str]]:
 
 async def _label_all(town: Town, arena: Arena, lots: int) -> None:
     """Every planted conflict, and of each lot one that is in none."""
-    for name in (f"l{lot}-{one}" for lot in range(lots) for one in ("g0-0", "g0-1", "g1-0", "g1-1", "g2-0", "g3-0")):
+    for name in (
+        f"l{lot}-{one}"
+        for lot in range(lots)
+        for one in ("g0-0", "g0-1", *(f"g1-{n}" for n in range(_MEMBERS)), "g2-0", "g3-0")
+    ):
         answer = await arena.send(arena.patching(name, {"metadata": {"labels": {"a": "b"}}}))
         town.result.expect(answer.is_done, f"a label on {name} is refused: {answer.text}")
         town.result.counts["harmless updates"] += 1

@@ -101,7 +101,8 @@ class Admission:
         if answer.verdict is Verdict.ALREADY_EXISTS:
             return answer
         shown = self._existing(asked) if old is not None else ()
-        existing = (*shown, *(denial for denial in answer.existing if denial.rule not in {one.rule for one in shown}))
+        known = {(denial.rule, denial.subject) for denial in shown}
+        existing = (*shown, *(one for one in answer.existing if (one.rule, one.subject) not in known))
         return Answer(
             answer.verdict,
             denials=to_take_out(to_inherit(answer.denials) if _may_inherit(asked) else answer.denials, asked),

@@ -70,6 +70,9 @@ class ClaimWrites:
         """
         ledger, now = await self._ledger(asked, view), self._now()
         claims = reserve(ledger, asked.candidate, old=old, now=now)
+        if view.held_by_others and not view.was_accepted_before(asked):
+            # What another request for it has claimed, and is about to give back too.
+            claims = tuple(claim._replace(is_reserved=True) for claim in claims)
         await self._apply(asked, view, ledger, shared=ledger.shared if ledger else SharedValues(), claims=claims)
 
     async def _ledger(self, asked: Asked, view: View) -> Ledger | None:

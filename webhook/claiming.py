@@ -17,6 +17,7 @@ at once, can never both be admitted (``docs/adr/0001-ledger.md``).
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
+from typing import NamedTuple
 
 from cluster.errors import ClusterError, Invalid
 from cluster.field_conflicts import FieldConflict
@@ -52,6 +53,13 @@ class AddressIsHeld(ClaimRefused):
         self.denials = denials
 
 
+class _Lost(NamedTuple):
+    """An address that is somebody else's."""
+
+    holder: AddressHolder
+    address: str
+
+
 class Claiming:
     """Decides requests that may join a group."""
 
@@ -85,7 +93,8 @@ class Claiming:
             if isinstance(after, Answer):
                 return after
             metrics.RETRIES.labels("rules" if tried is None else type(tried).__name__).inc()
-            view = after
+            # What a lock has told once is not asked again.
+            view = after if after.held_by_others else replace(after, held_by_others=view.held_by_others)
 
     async def _after(self, look: Look, asked: Asked, patience: Patience, *, lost_to: Exception | None) -> Answer | View:
         """What the live look leads to: an answer, or the view to try again with."""
@@ -95,7 +104,8 @@ class Claiming:
         if look.stale:
             # A dry run may not release what is stale, so it cannot try either: the rules alone decide.
             if asked.is_dry_run:
-                return denied(denials) if denials else Answer()
+                existing = lost_to.denials if isinstance(lost_to, AddressIsHeld) else ()
+                return denied(denials) if denials else Answer(existing=existing)
             if await self._writes.release(asked.group, look.stale) and not denials:
                 return look.view
         is_pending = look.view.is_only_pending(asked)
@@ -156,9 +166,9 @@ class Claiming:
             # Nobody knows, so the answer is no: the next try has another uid, and would meet this claim for the grace.
             await self._writes.give_back(asked, claimed)
             raise
-        if isinstance(outcome, ClaimRefused) or not outcome.claimed:
+        if not isinstance(outcome, Answer):
             await self._writes.give_back(asked, claimed)
-        return outcome
+        return await self._held_otherwise(asked, *outcome) if isinstance(outcome, _Lost) else outcome
 
     async def _moved(self, asked: Asked, view: View, claimed: Claimed) -> ClaimRefused | None:
         """Whether the group is another than the one that was judged, by whoever is changed right now."""
@@ -168,10 +178,11 @@ class Claiming:
             return AddressIsInMotion((FieldConflict("spec", gone.field_manager),))
         return ClaimRefused(()) if _is_less(asked, claimed.after) else None
 
-    async def _lock(self, asked: Asked, view: View, claimed: Claimed) -> Answer | ClaimRefused:
+    async def _lock(self, asked: Asked, view: View, claimed: Claimed) -> Answer | ClaimRefused | _Lost:
         """Claim first, then lock: the other order would leave a lock behind for each loser of a race."""
         held_by_others: list[Denial] = []
-        for address in addresses_to_lock(asked, view, claimed.shared):
+        # What it has first: where that is somebody else's, no lock is made for what it intends.
+        for address in sorted(addresses_to_lock(asked, view, claimed.shared), key=lambda one: not _had(asked, one)):
             # With peers that have it, the lock is there: one look, and no second write for an admitted create.
             is_expected = claimed.before is not None and address in claimed.before.addresses
             try:
@@ -181,7 +192,7 @@ class Claiming:
                     is_expected=is_expected,
                     minds_leaver=True,
                     asking=member_of(asked.candidate),
-                    dry_run=asked.is_dry_run,
+                    dry_run=asked.is_dry_run or bool(held_by_others),
                 )
             except BeingLeftError as error:
                 leaving = await self._leaving(asked, address, in_the_way(error.leavers, claimed.after))
@@ -192,7 +203,7 @@ class Claiming:
                 # What was wrong before stays as it was; what is new about it must be nobody's yet.
                 held_by_others += taken(asked, holder, address)
             elif holder is not None:
-                return await self._held_otherwise(asked, holder, address)
+                return _Lost(holder, address)
         if held_by_others:
             return AddressIsHeld(tuple(held_by_others))
         return Answer(claimed=_claim_text(asked, asked.candidate.listeners))
@@ -281,7 +292,7 @@ def addresses_to_lock(asked: Asked, view: View, shared: SharedValues) -> list[st
     # for a member that leaves it in a move: that one could be somebody else's by now, and the move the way out.
     # But where another request may just be about to give the address back, one looks.
     asking = asked_addresses(asked)
-    is_doubtful = view.has_another_on_its_way(asked)
+    is_doubtful = view.has_another_on_its_way(asked) or view.is_outdated(asked)
     unsure = {one for one in asking if is_doubtful and not (_had(asked, one) and view.was_accepted_before(asked))}
     group_has = view.ledger.shared.static_address if view.ledger else ""
     # What this one does not ask for is a matter of the requests that do, and of the janitor.

@@ -6,7 +6,7 @@ from datetime import datetime
 from starlette.types import Receive
 
 from sharedvip.decide import existing_denials, new_denials
-from sharedvip.ledger import Claim, Ledger, group_of, is_accepted, member_of
+from sharedvip.ledger import GRACE, Claim, Ledger, group_of, is_accepted, member_of
 from sharedvip.model import (
     AddressHolder,
     Denial,
@@ -81,7 +81,8 @@ class View:
         if old is None or ledger is None or not self.has_accepted(asked):
             return False
         held = (claim for claim in ledger.claims_of(member_of(old)) if claim.asked_at is None)
-        return {c.listener for c in held if not c.may_be_on_its_way(old, now=self.at)}.issuperset(old.listeners)
+        made = {c.listener for c in held if not c.replaces or self.at - c.claimed_at > GRACE}
+        return made.issuperset(old.listeners)
 
     def group(self, asked: Asked) -> Group:
         """The group as the candidate meets it."""

@@ -242,7 +242,9 @@ def test_an_outdated_request_for_it_does_not_write_over_a_newer_one(connection: 
             locks.may_go_on.set()
             await outdated
 
-            assert newer.verdict is Verdict.ALLOWED
+            assert (newer.verdict, newer.claimed) == (Verdict.ALLOWED, f"{KEY}: 443/TCP")
+            assert any("still in conflict" in warning for warning in newer.warnings)
+            assert await scene.claims() == []
             ledger = await scene.ledger()
             assert ledger is not None
             claim = next(one for one in ledger.held if one.listener.port == 443)
