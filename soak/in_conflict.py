@@ -5,14 +5,16 @@ before; in the others nobody is, and there is no ledger.
 """
 
 import asyncio
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
+
+import yaml
 
 from sharedvip.model import GroupName, Listener
-from soak.arena import Arena, Manifest, Write, member, names, ports_patch
+from soak.arena import Arena, Write, member, names, ports_patch
+from soak.living import CONFIGURATIONS, configurations_of
 from soak.result import Result
 from soak.rig import Rig
 
@@ -20,7 +22,6 @@ GROUPS: Final = 4
 """Each is one lane: its rounds are one after the other, and all have the same Services in conflict."""
 _PAIRS: Final = 8
 _MEMBER: Final = "in"
-_CONFIGURATIONS: Final = "validatingwebhookconfiguration,mutatingwebhookconfiguration"
 _SETTLE_SECONDS: Final = 60.0
 _FIRST_PORT: Final = 10_000
 
@@ -51,26 +52,14 @@ async def adds_against_creates(rig: Rig, arena: Arena, *, rounds: int, result: R
 
 async def _stage(rig: Rig, arena: Arena, keys: Sequence[str]) -> None:
     await arena.store(*(member(f"{key}-{_MEMBER}", key=key) for key in keys[::2]))
-    configurations = await asyncio.to_thread(_taken_away, rig)
+    configurations, kubectl = await asyncio.to_thread(configurations_of, rig), rig.cluster.run_kubectl
+    await asyncio.to_thread(kubectl, "delete", CONFIGURATIONS, "--all")
     try:
         made = [member(f"{key}-{number}", key=key) for key in keys for number in range(_PAIRS)]
         await arena.store(*made)
     finally:
-        await asyncio.to_thread(_put_back, rig, configurations)
+        await asyncio.to_thread(kubectl, "apply", "-f", "-", input=yaml.safe_dump_all(configurations))
     await _until_asked(arena, keys[0])
-
-
-def _taken_away(rig: Rig) -> list[Manifest]:
-    """The webhook configurations; nobody asks us any more."""
-    said = rig.cluster.run_kubectl("get", _CONFIGURATIONS, "-o", "json").stdout
-    items: list[dict[str, Any]] = json.loads(said)["items"]
-    rig.cluster.run_kubectl("delete", _CONFIGURATIONS, "--all")
-    return [{**one, "metadata": {"name": one["metadata"]["name"]}} for one in items]
-
-
-def _put_back(rig: Rig, configurations: Sequence[Manifest]) -> None:
-    every = {"apiVersion": "v1", "kind": "List", "items": list(configurations)}
-    rig.cluster.run_kubectl("apply", "-f", "-", input=json.dumps(every))
 
 
 async def _until_asked(arena: Arena, key: str) -> None:

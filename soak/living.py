@@ -31,7 +31,7 @@ _MEMBERS: Final = 5
 _LOT: Final = 10
 _AT_ONCE: Final = 16
 _SETTLE_SECONDS: Final = 300.0
-_CONFIGURATIONS: Final = "validatingwebhookconfiguration,mutatingwebhookconfiguration"
+CONFIGURATIONS: Final = "validatingwebhookconfiguration,mutatingwebhookconfiguration"
 _RULE: Final = re.compile(r"\[([a-z-]+)\]")
 _WRITER: Final = "w-"
 _LATE: Final = frozenset({"fits", "thief", "l0-g6-0"})
@@ -53,13 +53,17 @@ class Town:
 
     async def configurations(self) -> list[Manifest]:
         """The webhook configurations, as installed, to be put back."""
-        done = await asyncio.to_thread(self.rig.cluster.run_kubectl, "get", _CONFIGURATIONS, "-o", "json")
-        items: list[Manifest] = json.loads(done.stdout)["items"]
-        return [{**one, "metadata": {"name": one["metadata"]["name"]}} for one in items]
+        return await asyncio.to_thread(configurations_of, self.rig)
 
     async def apply(self, *documents: Manifest) -> None:
         """``kubectl apply``."""
         await asyncio.to_thread(self.rig.cluster.run_kubectl, "apply", "-f", "-", input=yaml.safe_dump_all(documents))
+
+
+def configurations_of(rig: Rig) -> list[Manifest]:
+    """The webhook configurations, as installed, to be applied again after they were deleted."""
+    items: list[Manifest] = json.loads(rig.cluster.run_kubectl("get", CONFIGURATIONS, "-o", "json").stdout)["items"]
+    return [{**one, "metadata": {"name": one["metadata"]["name"]}} for one in items]
 
 
 def lot(number: int, *, namespace: str) -> list[Manifest]:
@@ -160,7 +164,7 @@ async def _is_refused(arena: Arena, write: Write) -> bool:
 
 def _uninstall(rig: Rig) -> None:
     """As if we had never been there."""
-    rig.cluster.run_kubectl("delete", _CONFIGURATIONS, "--all")
+    rig.cluster.run_kubectl("delete", CONFIGURATIONS, "--all")
     for name in (RECONCILER, *(replica.name for replica in rig.replicas)):
         rig.stop(name, kill=name != RECONCILER)  # who is asked by nobody any more leaves nothing undone
 
