@@ -218,7 +218,7 @@ def grow(ledger: Ledger | None, candidate: ServiceView, *, old: ServiceView | No
 def reserve(ledger: Ledger | None, candidate: ServiceView, *, old: ServiceView, now: datetime) -> tuple[Claim, ...]:
     """What is to be held for a Service in conflict: all that is, and the listeners that this update adds.
 
-    What it is stored with already came past admission, and is known by that alone. None where it adds nothing.
+    What it is stored with already came past admission, and is known by that alone.
     """
     member, added = member_of(candidate), set(candidate.listeners) - set(old.listeners)
     known = {claim.listener: claim for claim in (ledger.held_by(member) if ledger else ())}
@@ -226,7 +226,7 @@ def reserve(ledger: Ledger | None, candidate: ServiceView, *, old: ServiceView, 
         # Also where it is there: that one may be about to be released.
         there = known.get(listener, Claim(listener, *member, now, is_reserved=True))
         known[listener] = there._replace(claimed_at=now, replaces=old.resource_version, asked_at=None)
-    return tuple(sorted(known.values())) if added else ()
+    return tuple(sorted(known.values()))
 
 
 def confirmed_claims(ledger: Ledger, services: Iterable[ServiceView]) -> frozenset[Claim]:

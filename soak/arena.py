@@ -20,6 +20,7 @@ REQUEST_SECONDS: Final = 30.0
 TRY_AGAIN: Final = "try again in a moment"
 """What a refusal says where something is on its way."""
 _PAUSE_SECONDS: Final = 0.3
+_LONGEST_PAUSE_SECONDS: Final = 2.4
 _TICKETS: Final = itertools.count(1)
 _FORBIDDEN: Final = 403
 
@@ -149,12 +150,14 @@ class Arena:
 
     async def insist(self, write: Write, *, seconds: float) -> Answer:
         """As a person who is told to try again, or gets no answer, does: until the answer is final, or so long."""
-        until = time.monotonic() + seconds
+        until, pause = time.monotonic() + seconds, _PAUSE_SECONDS
         while True:
             answer = await self.send(write)
             if answer.is_final or time.monotonic() >= until:
                 return answer
-            await asyncio.sleep(_PAUSE_SECONDS)
+            await asyncio.sleep(pause)
+            # All that wait in a storm would ask hundreds of times a second, and keep those that race from racing.
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     async def store(self, *manifests: Manifest) -> None:
         """Create Services that nothing may speak against.

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -15,15 +15,15 @@ from sharedvip.ledger import GRACE
 from soak import claims, in_conflict, living, serving, storms, strangers, updates
 from soak.arena import Arena
 from soak.fuzz import fuzz
-from soak.races import KEPT_ROUNDS, RACES, WRITERS, Race, run_race
+from soak.races import IN_FULL_IN_STORMS, KEPT_ROUNDS, RACES, WRITERS, Race, run_race
 from soak.result import Result
 from soak.rig import Rig
 from soak.saturation import saturated
 
 FULL_ROUNDS: Final = 1000
 _LANES: Final = 4
-_STORM_LANES: Final = 16
-"""Where a holder of a claim was killed, all wait for the grace: that is time, and takes no processor."""
+_STORM_LANES: Final = 40
+"""Where a holder of a claim was killed, all who insist wait for the grace: that is time, and takes no processor."""
 _SERVICES_A_ROUND: Final = 10
 """``living-cluster`` stores so many Services for each round asked for: 10,000 for the full thousand."""
 _INSIST_SECONDS: Final = 5 * GRACE.total_seconds() + 55.0
@@ -134,23 +134,40 @@ def _race(race: Race) -> Guarantee:
 
 
 def _stormy(
-    storm: storms.Storm, *, blows: str, name: str, tried: str, insist_seconds: float = _INSIST_SECONDS
+    storm: storms.Storm,
+    *,
+    blows: str,
+    name: str,
+    tried: str,
+    insist_seconds: float = _INSIST_SECONDS,
+    in_full: Sequence[Race] = (),
 ) -> Guarantee:
-    """All races, each for its share of the rounds, while the storm rages; ``blows``: what it is counted by."""
+    """All races, each for its share of the rounds, while the storm rages; ``blows``: what it is counted by.
+
+    Those of ``in_full`` have all the rounds each, but in the short form.
+    """
 
     async def run(trial: Trial) -> None:
         arena = await trial.arena(name)
-        share = -(-trial.rounds // len(RACES))
+        share, full = -(-trial.rounds // len(RACES)), () if trial.is_short else in_full
         async with storms.raging(storm(trial.rig, arena, trial.result)):
             for race in RACES:
                 # What strikes all that is there strikes this race's.
                 await arena.clear()
                 await run_race(
-                    race, arena, rounds=share, result=trial.result, insist_seconds=insist_seconds, lanes=_STORM_LANES
+                    race,
+                    arena,
+                    rounds=trial.rounds if race in full else share,
+                    result=trial.result,
+                    insist_seconds=insist_seconds,
+                    lanes=_STORM_LANES if insist_seconds else _LANES,
                 )
             await storms.until_struck(trial.result, blows)
+        # Who looks around expects a janitor: one that a storm has cut off leads again when its Lease has run out.
+        await trial.rig.janitor_leads()
 
-    return Guarantee(name, f"{tried}, each with its share of the rounds", run)
+    shares = "the first six in full, the others" if in_full else "each"
+    return Guarantee(name, f"{tried}, {shares} with its share of the rounds", run)
 
 
 async def _refused_later(trial: Trial) -> None:
@@ -250,12 +267,14 @@ GUARANTEES: Final = (
         blows=storms.REPLICAS_KILLED,
         name="replicas-killed",
         tried="all races while webhook replicas and the janitor are killed (-9) and started anew",
+        in_full=IN_FULL_IN_STORMS,
     ),
     _stormy(
         storms.api_server_restarts,
         blows=storms.API_SERVER_RESTARTS,
         name="api-server-restarts",
         tried="all races while the API server is ended and killed, the janitor leading after each two",
+        in_full=IN_FULL_IN_STORMS,
     ),
     _stormy(
         storms.hands_edit,

@@ -59,7 +59,7 @@ async def api_server_restarts(rig: Rig, arena: Arena, result: Result) -> None:
     for kill in itertools.cycle((False, True)):
         await rig.restart_api_server(kill=kill)
         result.counts[API_SERVER_RESTARTS] += 1
-        await asyncio.sleep(5 * CALM_SECONDS)
+        await asyncio.sleep(10 * CALM_SECONDS)
         if kill:
             await rig.janitor_leads()
 

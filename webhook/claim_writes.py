@@ -70,8 +70,8 @@ class ClaimWrites:
         """
         ledger, now = await self._ledger(asked, view), self._now()
         claims = reserve(ledger, asked.candidate, old=old, now=now)
-        if view.held_by_others and not view.was_accepted_before(asked):
-            # What another request for it has claimed, and is about to give back too.
+        if view.is_held_in_vain(asked):
+            # Two that look at each other's claims would make an accepted Service of it.
             claims = tuple(claim._replace(is_reserved=True) for claim in claims)
         await self._apply(asked, view, ledger, shared=ledger.shared if ledger else SharedValues(), claims=claims)
 

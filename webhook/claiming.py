@@ -146,7 +146,7 @@ class Claiming:
     async def _reserve(self, asked: Asked, view: View, *, old: ServiceView) -> Answer:
         """In conflict, and what speaks against it stays: it is no member, but what it adds is nobody else's."""
         added = set(asked.candidate.listeners) - set(old.listeners)
-        if added:
+        if added or view.is_held_in_vain(asked):
             await self._writes.reserve(asked, view, old=old)
         return Answer(existing=view.held_by_others, claimed=_claim_text(asked, added) if added else "")
 
@@ -201,7 +201,7 @@ class Claiming:
                 continue
             if holder is not None and _had(asked, address):
                 # What was wrong before stays as it was; what is new about it must be nobody's yet.
-                held_by_others += taken(asked, holder, address)
+                held_by_others += taken(asked, await self._held_now(asked, holder, address), address)
             elif holder is not None:
                 return _Lost(holder, address)
         if held_by_others:
@@ -213,7 +213,10 @@ class Claiming:
         # Another incarnation of it has left a group with the address. Or it is its own cluster IP.
         if is_namesake and _is_settled_elsewhere(asked, await self._world.service(asked.candidate.name)):
             return already_exists(asked.candidate.name) if asked.old is None else Answer()
-        return denied(taken(asked, await self._world.held.now(holder, address, but=asked.candidate.name), address))
+        return denied(taken(asked, await self._held_now(asked, holder, address), address))
+
+    async def _held_now(self, asked: Asked, holder: AddressHolder, address: str) -> AddressHolder:
+        return await self._world.held.now(holder, address, but=asked.candidate.name)
 
     async def _leaving(
         self, asked: Asked, address: str, leavers: tuple[Leaver, ...]
@@ -290,9 +293,9 @@ def addresses_to_lock(asked: Asked, view: View, shared: SharedValues) -> list[st
     """The addresses of a claim that this request may be the first to need, the static one first."""
     # Who came past admission has no lock yet; for all others it is no business of this request, nor is the group's own
     # for a member that leaves it in a move: that one could be somebody else's by now, and the move the way out.
-    # But where another request may just be about to give the address back, one looks.
+    # But where another request, or the janitor, may just be about to give the address back, one looks.
     asking = asked_addresses(asked)
-    is_doubtful = view.has_another_on_its_way(asked) or view.is_outdated(asked)
+    is_doubtful = view.is_doubtful(asked)
     unsure = {one for one in asking if is_doubtful and not (_had(asked, one) and view.was_accepted_before(asked))}
     group_has = view.ledger.shared.static_address if view.ledger else ""
     # What this one does not ask for is a matter of the requests that do, and of the janitor.

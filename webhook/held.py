@@ -7,7 +7,7 @@ whose replicas died in between would refuse each other for good.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Final
 
@@ -56,22 +56,34 @@ class HeldAddresses:
             raise Unreachable(f"what is known of Services is {seconds:.0f} s old")
 
     async def still(
-        self, holders: Iterable[AddressHolder], address: str, *, but: ServiceName
+        self, holders: Collection[AddressHolder], address: str, *, but: ServiceName, of: GroupName | None = None
     ) -> tuple[AddressHolder, ...]:
-        """Those that hold the address indeed, in their order; ``but`` is who asks, and holds nothing against itself.
+        """Those that hold the address indeed, in their order.
+
+        Args:
+            holders: By the cache.
+            address: In canonical spelling.
+            but: Who asks, and holds nothing against itself.
+            of: The group that it asks to join, where that one's ledger has the address.
 
         Raises:
             ClusterError: The API server could not be asked.
         """
-        looked = await asyncio.gather(*(self.look(holder, address, but=but) for holder in holders))
+        is_ours = of is not None and any(h.key for h in holders) and await self.locks.owner(address) == of
+        looked = await asyncio.gather(*(self.look(holder, address, but=but, is_ours=is_ours) for holder in holders))
         found = tuple(holder for holder in looked if holder is not None)
         if not any(holder.is_pending for holder in found):
             return found
         owner = await self.locks.owner(address)
         return tuple(h for h in found if not h.is_pending or owner == GroupName(h.namespace, h.key))
 
-    async def look(self, holder: AddressHolder, address: str, *, but: ServiceName) -> AddressHolder | None:
+    async def look(
+        self, holder: AddressHolder, address: str, *, but: ServiceName, is_ours: bool = False
+    ) -> AddressHolder | None:
         """One of them, as it is now, or who has left it with the address; None: it holds the address no longer.
+
+        ``is_ours``: whether the asker's group has the address, and its lock. What members of others ask for, past
+        admission, is in nobody's way there, nor is a claim; a group that lives on the address is.
 
         Raises:
             ClusterError: The API server could not be asked.
@@ -82,8 +94,8 @@ class HeldAddresses:
         ledger = await self._store.read(group)
         if ledger is not None and address == ledger.vip:
             return holder
-        stored = await self._stored(group, address, ledger=ledger, last=but)
-        on_it = {s.name for s in stored if _is_on(s, group, address, ledger=ledger)}
+        stored = await self._stored(group, address, ledger=ledger, last=but, is_one_enough=not is_ours)
+        on_it = {s.name for s in stored if not is_ours and _is_on(s, group, address, ledger=ledger)}
         # Who asks, and is alone on it there, is bound to it by that group's lock; past admission, it may have none.
         if on_it - {but} or (on_it and await self.locks.owner(address) == group):
             return holder
@@ -91,7 +103,7 @@ class HeldAddresses:
         for service in stored:
             if service.name != but and holds_by_itself(service, address):
                 return AddressHolder(service.name.namespace, service=service.name.name)
-        is_claimed = ledger is not None and address in ledger.addresses
+        is_claimed = not is_ours and ledger is not None and address in ledger.addresses
         return replace(holder, is_pending=True) if is_claimed else None
 
     async def now(self, holder: AddressHolder, address: str, *, but: ServiceName) -> AddressHolder:
@@ -119,8 +131,9 @@ class HeldAddresses:
         ledger: Ledger | None = None,
         but: ServiceName | None = None,
         last: ServiceName | None = None,
+        is_one_enough: bool = True,
     ) -> list[ServiceView]:
-        """Whom the cache shows on the address, as they are stored, some at once, until one is on it indeed."""
+        """Whom the cache shows on the address, as they are stored, some at once, or until one is on it indeed."""
         shown = [s for s in self._services.members(group) if s.name != but]
         on_it = (s.name for s in shown if _is_on(s, group, address, ledger=ledger))
         names = sorted(on_it, key=lambda name: name == last)
@@ -128,7 +141,7 @@ class HeldAddresses:
         for begin in range(0, len(names), _LOOKS_AT_ONCE):
             looks = (read_service(self._api, name) for name in names[begin : begin + _LOOKS_AT_ONCE])
             found += [stored for stored in await asyncio.gather(*looks) if stored is not None]
-            if any(_is_on(stored, group, address, ledger=ledger) for stored in found):
+            if is_one_enough and any(_is_on(stored, group, address, ledger=ledger) for stored in found):
                 break
         return found
 

@@ -154,6 +154,7 @@ class World:
         shown: dict[str, tuple[AddressHolder, ...]] = {}
         held: dict[str, tuple[AddressHolder, ...]] = {}
         in_the_way = _in_the_way(asked, ledger)
+        has = ledger.addresses if ledger else frozenset[str]()
         seen, now = self._seen(in_the_way), self.now()
         wanted = {asked.candidate.name, *(ServiceName(asked.group.namespace, claim.service) for claim in in_the_way)}
         live: dict[ServiceName, ServiceView | None] = {}
@@ -162,10 +163,10 @@ class World:
             # Of the same moment as the members below: a Service that leaves meanwhile is one or the other, never none.
             now_shown = {one: self._holders(asked.group, asked.candidate.name, one, live) for one in addresses}
             if now_shown != shown:
-                shown, held = (
-                    now_shown,
-                    {one: await self.held.still(by, one, but=asked.candidate.name) for one, by in now_shown.items()},
-                )
+                shown, held = now_shown, {}
+                for one, by in now_shown.items():
+                    of = asked.group if one in has else None
+                    held[one] = await self.held.still(by, one, but=asked.candidate.name, of=of)
                 continue
             holders, intended_holders = (as_joining(held[one], ledger, live, now=now) for one in addresses)
             stale = tuple(claim for claim in in_the_way if _is_stale(claim, ledger, live, seen, now=now))

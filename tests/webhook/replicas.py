@@ -5,7 +5,7 @@ import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Unpack, cast
 from urllib.parse import quote
 
@@ -18,7 +18,7 @@ from cluster.services import ServiceCache, read_service
 from cluster.shared_vip_cache import SharedVipCache
 from cluster.shared_vips import SharedVipStore
 from sharedvip.ledger import Claim, Ledger, grow, member_of
-from sharedvip.model import GroupName, Policy, ServiceName, ServiceView
+from sharedvip.model import AddressHolder, GroupName, Policy, ServiceName, ServiceView
 from sharedvip.parse import shared_values
 from tests.builders import KEY, ServiceFields, service, service_object
 from tests.cluster.connection import Connection
@@ -124,14 +124,16 @@ class Scene:
         await self.api.request("POST", self._services, body=msgspec.json.encode(made))
         return await self.live(name)
 
-    async def settled(self, name: str, *ports: str, key: str = KEY, **spec: object) -> ServiceView:
-        """A member: stored, and claimed."""
+    async def settled(
+        self, name: str, *ports: str, key: str = KEY, age: timedelta = timedelta(), **spec: object
+    ) -> ServiceView:
+        """A member: stored, and claimed so long ago."""
         view = await self.stored(name, *ports, key=key, **spec)
         await self.store.claim(
             self.group(key),
             member_of(view),
             shared=shared_values(view),
-            claims=grow(None, view, old=None, now=now()),
+            claims=grow(None, view, old=None, now=now() - age),
         )
         return view
 
@@ -209,3 +211,19 @@ def tell(connection: Connection, story: Callable[[Scene], Awaitable[None]], *, r
 def messages(answer: Answer) -> str:
     """The refusal as users read it; "" for a yes."""
     return "\n".join(map(str, answer.denials))
+
+
+class WaitingLocks(AddressLocks):
+    """Looks at a lock, and goes on when it may."""
+
+    def __init__(self, api: KubernetesApi) -> None:
+        super().__init__(api)
+        self.is_met = asyncio.Event()
+        self.may_go_on = asyncio.Event()
+
+    async def take(self, *args: Any, **words: Any) -> AddressHolder | None:  # noqa: ANN401 - as it is called
+        """As ``AddressLocks``."""
+        holder = await super().take(*args, **words)
+        self.is_met.set()
+        await self.may_go_on.wait()
+        return holder

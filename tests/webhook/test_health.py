@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+import certs.metrics
 from tests.webhook.reviews import Reply, post
 from webhook.app import create_health_app
 
@@ -63,6 +64,7 @@ def test_livez_answers_whatever_is_wrong() -> None:
 )
 def test_metrics_are_there_from_the_start(name: str) -> None:
     """A dashboard shows no data only where there is none."""
+    assert certs.metrics.EXPIRY  # imported, as by the server
     assert f"# TYPE {name.removesuffix('_total')}" in get("/metrics").text
 
 

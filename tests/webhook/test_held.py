@@ -241,3 +241,25 @@ def test_a_lone_service_with_its_own_lock_is_told_for_good(connection: Connectio
         assert "is already held by shared VIP 'other'" in said
 
     tell(connection, story)
+
+
+@pytest.mark.parametrize("is_late", [pytest.param(False, id="in time"), pytest.param(True, id="a late cache")])
+def test_a_member_of_another_group_that_came_past_admission_is_in_nobodys_way(
+    connection: Connection, *, is_late: bool
+) -> None:
+    """The group that is asked for has the address and its lock; the other one's ledger says it for a moment only."""
+
+    async def story(scene: Scene) -> None:
+        address = some_address()
+        await scene.stored("late", "80/TCP", key=OTHER, loadBalancerIP=address)
+        await scene.seen("late")
+        if is_late:
+            scene.replicas[0].freeze()
+        await scene.settled("web", "80/TCP", loadBalancerIP=address)
+        await AddressLocks(scene.api).take(address, scene.group())
+        if not is_late:
+            await claimed(scene, address)
+
+        assert messages(await scene.validate(scene.new("api", "443/TCP", load_balancer_ip=address))) == ""
+
+    tell(connection, story)

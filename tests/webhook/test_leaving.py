@@ -71,7 +71,7 @@ def test_the_last_one_takes_its_address_along(connection: Connection) -> None:
 
     async def story(scene: Scene) -> None:
         address = some_address()
-        leaver = await scene.settled("web", "80/TCP", loadBalancerIP=address)
+        leaver = await scene.settled("web", "80/TCP", age=2 * GRACE, loadBalancerIP=address)
         await scene.settled("api", "443/TCP", loadBalancerIP=address)
         await scene.seen("api")
         await scene.delete("api")

@@ -9,7 +9,7 @@ import pytest
 from cluster.api import KubernetesApi
 from cluster.ip_addresses import AddressLocks
 from sharedvip.annotations import SHARED_VIP
-from sharedvip.ledger import Claim, grow, member_of
+from sharedvip.ledger import GRACE, Claim, grow, member_of
 from sharedvip.model import AddressHolder, GroupName
 from sharedvip.parse import shared_values
 from tests.builders import KEY
@@ -222,7 +222,7 @@ def test_a_member_whose_group_has_lost_its_lock_claims_what_it_adds(connection: 
 
     async def story(scene: Scene) -> None:
         address = some_address()
-        old = await scene.settled("web", "80/TCP", loadBalancerIP=address)
+        old = await scene.settled("web", "80/TCP", age=2 * GRACE, loadBalancerIP=address)
         assert await AddressLocks(scene.api).take(address, scene.group("other")) is None
         assert messages(await scene.validate(scene.change(old, "80/TCP", "443/TCP"))) == ""
 

@@ -1,17 +1,17 @@
 """A Service in conflict that adds a port, on the real API server: the port is its own, and nothing else becomes so."""
 
 import asyncio
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
 from cluster.api import KubernetesApi
 from cluster.ip_addresses import AddressLocks
 from sharedvip.ledger import member_of
-from sharedvip.model import AddressHolder, ServiceView, SharedValues
+from sharedvip.model import ServiceView, SharedValues
 from tests.builders import KEY
 from tests.cluster.connection import Connection
-from tests.webhook.replicas import DEADLINE_SECONDS, Scene, messages, replica, some_address, tell
+from tests.webhook.replicas import DEADLINE_SECONDS, Scene, WaitingLocks, messages, replica, some_address, tell
 from webhook.answer import Verdict
 
 pytestmark = pytest.mark.e2e
@@ -215,7 +215,8 @@ def test_so_is_who_has_the_address_of_a_stranger(connection: Connection) -> None
 
         assert (admitted.verdict, admitted.claimed) == (Verdict.ALLOWED, f"{KEY}: 443/TCP")
         assert (same.verdict, same.claimed) == (Verdict.ALLOWED, "")
-        said = f"{address} is already held by shared VIP 'elsewhere' [static-address-taken]"
+        # No Service stands behind it, so it may be one that is being created.
+        said = f"{address} is being claimed by shared VIP 'elsewhere' right now [static-address-taken]"
         for answer in (admitted, same):
             assert f"still in conflict, spec.loadBalancerIP: {said}" in answer.warnings
         assert "443/TCP is being claimed" in messages(refused)
@@ -228,7 +229,7 @@ def test_an_outdated_request_for_it_does_not_write_over_a_newer_one(connection: 
     """It was computed from a version that is no more, and meets the lock after the newer one has."""
 
     async def whole(api: KubernetesApi) -> None:
-        locks = _Waiting(api)
+        locks = WaitingLocks(api)
         async with replica(api) as one, replica(api, locks=locks) as slow:
             scene, address = Scene(api, connection.namespace, [one, slow]), some_address()
             await AddressLocks(api).take(address, scene.group("elsewhere"))
@@ -253,19 +254,3 @@ def test_an_outdated_request_for_it_does_not_write_over_a_newer_one(connection: 
             assert "443/TCP is being claimed" in messages(refused)
 
     connection.tell(whole)
-
-
-class _Waiting(AddressLocks):
-    """Looks at a lock, and goes on when it may."""
-
-    def __init__(self, api: KubernetesApi) -> None:
-        super().__init__(api)
-        self.is_met = asyncio.Event()
-        self.may_go_on = asyncio.Event()
-
-    async def take(self, *args: Any, **words: Any) -> AddressHolder | None:  # noqa: ANN401 - as it is called
-        """As ``AddressLocks``."""
-        holder = await super().take(*args, **words)
-        self.is_met.set()
-        await self.may_go_on.wait()
-        return holder

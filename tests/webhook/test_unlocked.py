@@ -65,6 +65,16 @@ def test_who_adds_a_port_meanwhile_looks_at_the_address_it_has() -> None:
     assert addresses_to_lock(asked, later, shared_values(OLD)) == []
 
 
+def test_so_does_who_was_let_in_a_moment_ago() -> None:
+    """By a create, or by the janitor, which claims for what came past admission and looks at the lock then."""
+    ledger = Ledger(GROUP, shared_values(OLD), grow(None, OLD, old=None, now=START))
+    asked = Asked(replace(OLD, ports=service("web", "80/TCP", "53/UDP").ports), OLD)
+
+    assert addresses_to_lock(asked, view(ledger, [OLD]), shared_values(OLD)) == [A]
+    later = replace(view(ledger, [OLD]), at=START + 2 * GRACE)
+    assert addresses_to_lock(asked, later, shared_values(OLD)) == []
+
+
 def test_who_has_an_address_for_long_looks_at_no_lock_of_it() -> None:
     """Whoever has it by now: the member was accepted before the request that is on its way, and what it adds counts."""
     base = Ledger(GROUP, shared_values(OLD), grow(None, OLD, old=None, now=START - 2 * GRACE))

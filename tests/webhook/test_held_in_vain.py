@@ -1,0 +1,155 @@
+"""What is claimed for a Service whose address only a lock tells to be another's, on the real API server."""
+
+import asyncio
+from datetime import timedelta
+from typing import Final
+
+import pytest
+
+from cluster.api import KubernetesApi
+from cluster.ip_addresses import AddressLocks
+from sharedvip.ledger import GRACE, grow, member_of
+from sharedvip.model import ServiceView
+from sharedvip.parse import shared_values
+from tests.builders import KEY
+from tests.cluster.connection import Connection
+from tests.webhook.replicas import DEADLINE_SECONDS, Scene, WaitingLocks, messages, now, replica, some_address, tell
+from webhook.answer import Answer, Verdict
+
+pytestmark = pytest.mark.e2e
+
+ELSEWHERE: Final = "elsewhere"
+
+
+async def on_a_strangers_address(scene: Scene) -> ServiceView:
+    """A Service past admission, alone in its group; no cache shows the group that has the lock."""
+    address = some_address()
+    await AddressLocks(scene.api).take(address, scene.group(ELSEWHERE))
+    late = await scene.stored("late", "80/TCP", loadBalancerIP=address)
+    for by in range(len(scene.replicas)):
+        await scene.seen("late", by=by)
+    return late
+
+
+async def claim(scene: Scene, view: ServiceView, *, age: timedelta = timedelta(), replaces: str = "") -> None:
+    """What somebody has claimed for a Service, and all that it asks for."""
+    claims = tuple(one._replace(replaces=replaces) for one in grow(None, view, old=None, now=now() - age))
+    await scene.store.claim(scene.group(), member_of(view), shared=shared_values(view), claims=claims)
+    await scene.until(lambda: scene.cached_claims() == claims)
+
+
+async def held(scene: Scene) -> tuple[list[str], list[str]]:
+    """The listeners that are claimed, and those that are reserved."""
+    ledger = await scene.ledger()
+    assert ledger is not None
+    return [str(one.listener) for one in ledger.claims], [str(one.listener) for one in ledger.reserved]
+
+
+def is_in_conflict(answer: Answer) -> bool:
+    """Whether it was let through with its address as it is, and told so."""
+    said = [one for one in answer.warnings if "still in conflict, spec.loadBalancerIP" in one]
+    return answer.verdict is Verdict.ALLOWED and bool(said)
+
+
+def test_what_the_janitor_is_about_to_give_back_accepts_nobody(connection: Connection) -> None:
+    """It claims first, as admission does, and looks at the lock then."""
+
+    async def story(scene: Scene) -> None:
+        late = await on_a_strangers_address(scene)
+        await claim(scene, late)
+
+        assert is_in_conflict(await scene.validate(scene.change(late, "80/TCP", "443/TCP")))
+        assert await held(scene) == ([], ["80/TCP", "443/TCP"])
+
+    tell(connection, story)
+
+
+def test_nor_does_what_another_update_is_about_to_give_back(connection: Connection) -> None:
+    """Neither adds a port, and each sees what the other has claimed."""
+
+    async def story(scene: Scene) -> None:
+        late = await on_a_strangers_address(scene)
+        await claim(scene, late, replaces=late.resource_version)
+
+        assert is_in_conflict(await scene.validate(scene.change(late, "80/TCP", infra_setting="fast")))
+        assert await held(scene) == ([], ["80/TCP"])
+
+    tell(connection, story)
+
+
+def test_who_meets_it_leaves_an_update_to_another_address_alone(connection: Connection) -> None:
+    """That one was admitted meanwhile, with an address that is its own, and may be stored after this one's answer."""
+
+    async def whole(api: KubernetesApi) -> None:
+        locks = WaitingLocks(api)
+        async with replica(api) as one, replica(api, locks=locks) as slow:
+            scene = Scene(api, connection.namespace, [one, slow])
+            late, free = await on_a_strangers_address(scene), some_address()
+            adds = asyncio.create_task(scene.validate(scene.change(late, "80/TCP", "443/TCP"), by=1))
+            await asyncio.wait_for(locks.is_met.wait(), DEADLINE_SECONDS)
+            moved = await scene.validate(scene.change(late, "80/TCP", load_balancer_ip=free))
+            locks.may_go_on.set()
+
+            assert messages(moved) == ""
+            assert is_in_conflict(await adds)
+            ledger = await scene.ledger()
+            assert ledger is not None
+            assert (ledger.shared.static_address, await scene.lock_of(free)) == (free, KEY)
+            assert await held(scene) == (["80/TCP", "443/TCP"], [])
+
+    connection.tell(whole)
+
+
+def test_a_member_that_is_served_keeps_what_it_has(connection: Connection) -> None:
+    """Its address was changed past admission: it lives on the one before, and what it adds waits."""
+
+    async def story(scene: Scene) -> None:
+        served = await scene.settled("late", "80/TCP", loadBalancerIP=some_address())
+        stranger = some_address()
+        await AddressLocks(scene.api).take(stranger, scene.group(ELSEWHERE))
+        patch = f'{{"spec":{{"loadBalancerIP":"{stranger}"}}}}'
+        await connection.kubectl_async("patch", "service", "late", "--type=merge", f"-p={patch}")
+        late = await scene.live("late")
+        await scene.until(lambda: late in scene.replicas[0].services.by_address(stranger))
+
+        assert is_in_conflict(await scene.validate(scene.change(late, "80/TCP", "443/TCP")))
+        ledger = await scene.ledger()
+        assert ledger is not None
+        assert ledger.shared == shared_values(served)
+        assert await held(scene) == (["80/TCP"], ["443/TCP"])
+
+    tell(connection, story)
+
+
+def test_so_does_one_whose_lock_a_hand_gave_away(connection: Connection) -> None:
+    """What it has claimed for long is nobody's to give back; what it claimed a moment ago, it has as well."""
+
+    async def story(scene: Scene) -> None:
+        late = await on_a_strangers_address(scene)
+        await claim(scene, late, age=2 * GRACE)
+        assert messages(await scene.validate(scene.change(late, "80/TCP", "443/TCP"))) == ""
+        ports = '{"spec":{"ports":[{"port":80,"name":"a"},{"port":443,"name":"b"}]}}'
+        await connection.kubectl_async("patch", "service", "late", "--type=merge", f"-p={ports}")
+
+        assert is_in_conflict(await scene.validate(scene.change(await scene.live("late"), "80/TCP", "53/UDP")))
+        assert await held(scene) == (["80/TCP", "443/TCP"], ["53/UDP"])
+
+    tell(connection, story)
+
+
+def test_who_has_not_stored_yet_what_it_locked_may_give_it_up(connection: Connection) -> None:
+    """The warning says that it is on its way, as a refusal would."""
+
+    async def story(scene: Scene) -> None:
+        late = await on_a_strangers_address(scene)
+        scene.replicas[0].freeze()
+        ghost = scene.new("ghost", "80/TCP", key=ELSEWHERE, load_balancer_ip=late.load_balancer_ip).candidate
+        claims = grow(None, ghost, old=None, now=now())
+        await scene.store.claim(scene.group(ELSEWHERE), member_of(ghost), shared=shared_values(ghost), claims=claims)
+
+        answer = await scene.validate(scene.change(late, "80/TCP", "443/TCP"))
+
+        assert is_in_conflict(answer)
+        assert any("is being claimed by shared VIP 'elsewhere' right now" in one for one in answer.warnings)
+
+    tell(connection, story)
