@@ -132,6 +132,19 @@ class AddressLocks:
                 await asyncio.sleep(_LOOK_AGAIN_SECONDS)
         raise Unreachable(f"IPAddress '{address}' comes and goes")
 
+    async def held_by_another(
+        self, address: str, group: GroupName, *, asking: Member | None = None, timeout_seconds: float = 5.0
+    ) -> AddressHolder | None:
+        """Whom ``take`` would return now; nothing is written, and where there is no lock, nobody holds it.
+
+        Raises:
+            ClusterError: The API server refused or could not be asked.
+        """
+        found = await self._read(address, timeout_seconds)
+        if found is not None and left_since(found) is not None:
+            return await self._left_to(found, group, but=asking, timeout_seconds=timeout_seconds)
+        return None if found is None or is_of(found, group) else holder_by(found)
+
     async def _create(self, address: str, group: GroupName, *, dry_run: bool = False, timeout_seconds: float) -> bool:
         """False: one is there."""
         if not dry_run:

@@ -202,6 +202,10 @@ class ClusterKubernetes:
         self._fence()
         await self._store.report(group, _status(report), now=self._now(), may_write=self._fence)
 
+    async def address_holder(self, address: str, group: GroupName) -> AddressHolder | None:
+        """As ``ports.Kubernetes``."""
+        return await self._locks.held_by_another(address, group)
+
     async def take_address(self, address: str, group: GroupName, *, minds_leaver: bool = False) -> AddressHolder | None:
         """As ``ports.Kubernetes``."""
         self._fence()

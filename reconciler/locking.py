@@ -3,7 +3,7 @@
 Admission claims first and locks then, so a lock is missing only where nobody asked admission, or a hand took it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -36,6 +36,18 @@ class Locking:
     def __init__(self, kubernetes: Kubernetes, *, now: Callable[[], datetime]) -> None:
         self._kubernetes: Final = kubernetes
         self._now: Final = now
+
+    async def look(self, group: GroupName, addresses: Iterable[str]) -> Held | None:
+        """The first that somebody else holds by its lock; none is taken.
+
+        Raises:
+            ClusterError: The API server refused or could not be asked.
+        """
+        for address in sorted(addresses):
+            holder = await self._kubernetes.address_holder(address, group)
+            if holder is not None:
+                return Held(address, holder)
+        return None
 
     async def lock(self, group: GroupName, ledger: Ledger | None) -> Held | None:
         """Lock all that the group claims; the first that somebody holds otherwise.

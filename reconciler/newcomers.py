@@ -98,6 +98,10 @@ class Newcomers:
         self._refused.pop(group, None)
 
     async def _accept(self, group: GroupName, before: Ledger | None, newcomers: Sequence[ServiceView]) -> Settled:
+        # Looked at before anything is claimed: a claim, until it is given back, is one that others see and build by.
+        held = await self._locking.look(group, {at for one in newcomers for at in shared_values(one).addresses})
+        if held is not None:
+            return Settled(before, _taken(group, newcomers, held), LOOK_AGAIN_SECONDS)
         written, accepted = before, list[Member]()
         service = newcomers[0]
         try:
@@ -169,13 +173,15 @@ class Newcomers:
             return
         for member in reversed(accepted):
             had = before.held_by(member) if before else ()
+            before_us = {claim.listener for claim in had}
             for _ in range(_GIVE_BACK_TRIES):
                 live = await self._kubernetes.read_ledger(written.name)
                 if live is None or not _is_as_written(live, member, before=before, written=written):
                     break
                 with contextlib.suppress(ClaimLostError):
                     ours = replace(live, shared=before.shared if before else live.shared)
-                    await self._kubernetes.release(ours, Release(member, had))
+                    since = (claim for claim in live.reserved_by(member) if claim.listener not in before_us)
+                    await self._kubernetes.release(ours, Release(member, tuple(sorted((*had, *since)))))
                     break
 
 
@@ -196,7 +202,7 @@ def _without_status(service: ServiceView) -> ServiceView:
 def _is_as_written(live: Ledger, member: Member, *, before: Ledger | None, written: Ledger) -> bool:
     """Whether nobody has claimed anything for the member since, nor changed what it shares; but we, by giving back."""
     shared = {written.shared, before.shared} if before else {written.shared}
-    return live.held_by(member) == written.held_by(member) and live.shared in shared
+    return live.claims_of(member) == written.claims_of(member) and live.shared in shared
 
 
 def _refusal(

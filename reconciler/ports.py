@@ -154,6 +154,10 @@ class Kubernetes(Protocol):
         """Write the ``SharedVIP``'s status."""
         ...
 
+    async def address_holder(self, address: str, group: GroupName) -> AddressHolder | None:
+        """Whom ``take_address`` would return now; nothing is written."""
+        ...
+
     async def take_address(self, address: str, group: GroupName, *, minds_leaver: bool = False) -> AddressHolder | None:
         """Lock an address for the group; None: it is the group's. A holder without names is something else.
 

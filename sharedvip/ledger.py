@@ -115,6 +115,10 @@ class Ledger:
         """What nobody else may claim: all claims and what is reserved, sorted by listener."""
         return tuple(sorted((*self.claims, *self.reserved))) if self.reserved else self.claims
 
+    def reserved_by(self, member: Member) -> tuple[Claim, ...]:
+        """What is reserved for one Service, sorted by listener."""
+        return _of(member, self.reserved)
+
     def held_by(self, member: Member) -> tuple[Claim, ...]:
         """What one member, or one that is none, keeps others from; sorted by listener."""
         return _of(member, self.held)

@@ -70,9 +70,6 @@ class ClaimWrites:
         """
         ledger, now = await self._ledger(asked, view), self._now()
         claims = reserve(ledger, asked.candidate, old=old, now=now)
-        if view.is_held_in_vain(asked):
-            # Two that look at each other's claims would make an accepted Service of it.
-            claims = tuple(claim._replace(is_reserved=True) for claim in claims)
         await self._apply(asked, view, ledger, shared=ledger.shared if ledger else SharedValues(), claims=claims)
 
     async def _ledger(self, asked: Asked, view: View) -> Ledger | None:
@@ -126,24 +123,27 @@ class ClaimWrites:
         try:
             for _ in range(_GIVE_BACK_TRIES):
                 metrics.LEDGER_WRITES.labels("give-back").inc()
-                if await self._is_given_back(asked, claimed.before, version=after.resource_version):
+                if await self._is_given_back(asked, claimed.before, after):
                     return
                 live = await self._store.read(asked.group)
-                if live is None or live.held_by(member) != after.held_by(member) or live.shared != after.shared:
+                if live is None or live.claims_of(member) != after.claims_of(member) or live.shared != after.shared:
                     # Another request for the same Service has claimed since: that must not go with ours.
                     return
                 after = live
         except ClusterError as error:
             _log.info("claims.kept", namespace=asked.group.namespace, service=member.service, error=str(error))
 
-    async def _is_given_back(self, asked: Asked, before: Ledger | None, *, version: str) -> bool:
-        member = member_of(asked.candidate)
+    async def _is_given_back(self, asked: Asked, before: Ledger | None, after: Ledger) -> bool:
+        """False: it was written meanwhile. What another request has reserved since stays."""
+        member, shared = member_of(asked.candidate), before.shared if before else SharedValues()
         had = before.held_by(member) if before else ()
+        kept = {claim.listener: claim for claim in had} | {c.listener: c for c in after.reserved_by(member)}
         # A create has a uid, and so a field manager, of its own: there is nobody to tell apart.
-        version = version if asked.old is not None else ""
+        version = after.resource_version if asked.old is not None else ""
         try:
-            if had and before:
-                await self._store.claim(asked.group, member, shared=before.shared, claims=had, resource_version=version)
+            if kept:
+                claims = tuple(sorted(kept.values()))
+                await self._store.claim(asked.group, member, shared=shared, claims=claims, resource_version=version)
             else:
                 await self._store.leave(asked.group, member, resource_version=version)
         except StaleLedger:

@@ -133,7 +133,7 @@ class Claiming:
         return await self._written(asked, self._reserve(asked, view, old=asked.old))
 
     async def _written(
-        self, asked: Asked, write: Awaitable[Answer | ClaimRefused]
+        self, asked: Asked, write: Awaitable[Answer | ClaimRefused | StaleLedger]
     ) -> Answer | ClaimRefused | StaleLedger:
         try:
             return await write
@@ -146,11 +146,11 @@ class Claiming:
     async def _reserve(self, asked: Asked, view: View, *, old: ServiceView) -> Answer:
         """In conflict, and what speaks against it stays: it is no member, but what it adds is nobody else's."""
         added = set(asked.candidate.listeners) - set(old.listeners)
-        if added or view.is_held_in_vain(asked):
+        if added:
             await self._writes.reserve(asked, view, old=old)
         return Answer(existing=view.held_by_others, claimed=_claim_text(asked, added) if added else "")
 
-    async def _claim_and_lock(self, asked: Asked, view: View) -> Answer | ClaimRefused:
+    async def _claim_and_lock(self, asked: Asked, view: View) -> Answer | ClaimRefused | StaleLedger:
         if view.is_overtaken(asked):
             return ClaimRefused(())
         if any(one and not (view.has_accepted(asked) and _had(asked, one)) for one in asked_addresses(asked)):
@@ -159,6 +159,8 @@ class Claiming:
             # The API server looks only when we have answered: a claim would wait for a Service that cannot come, and
             # be in the way of the update that is asked for next. No cache of ours knows all names.
             return already_exists(asked.candidate.name)
+        if held_by_others := await self._held_already(asked, view):
+            return AddressIsHeld(held_by_others)
         claimed = await self._writes.claim(asked, view)
         try:
             outcome = await self._moved(asked, view, claimed) or await self._lock(asked, view, claimed)
@@ -170,6 +172,20 @@ class Claiming:
             await self._writes.give_back(asked, claimed)
         return await self._held_otherwise(asked, *outcome) if isinstance(outcome, _Lost) else outcome
 
+    async def _held_already(self, asked: Asked, view: View) -> tuple[Denial, ...]:
+        """What speaks against the addresses that it has already, by their locks: who came past admission has none.
+
+        Looked at before anything is claimed, as it is stored with them whatever the answer: a claim, until it is given
+        back, is one that others see, and the reconciler builds by.
+        """
+        found: list[Denial] = []
+        for address in addresses_to_lock(asked, view, view.shared(asked)):
+            if _had(asked, address):
+                candidate = asked.candidate
+                holder = await self._locks.held_by_another(address, asked.group, asking=member_of(candidate))
+                found += taken(asked, await self._held_now(asked, holder, address), address) if holder else ()
+        return tuple(found)
+
     async def _moved(self, asked: Asked, view: View, claimed: Claimed) -> ClaimRefused | None:
         """Whether the group is another than the one that was judged, by whoever is changed right now."""
         if changing := await changing_peer(asked, view, self._world, before=claimed.before, after=claimed.after):
@@ -178,9 +194,8 @@ class Claiming:
             return AddressIsInMotion((FieldConflict("spec", gone.field_manager),))
         return ClaimRefused(()) if _is_less(asked, claimed.after) else None
 
-    async def _lock(self, asked: Asked, view: View, claimed: Claimed) -> Answer | ClaimRefused | _Lost:
+    async def _lock(self, asked: Asked, view: View, claimed: Claimed) -> Answer | ClaimRefused | StaleLedger | _Lost:
         """Claim first, then lock: the other order would leave a lock behind for each loser of a race."""
-        held_by_others: list[Denial] = []
         # What it has first: where that is somebody else's, no lock is made for what it intends.
         for address in sorted(addresses_to_lock(asked, view, claimed.shared), key=lambda one: not _had(asked, one)):
             # With peers that have it, the lock is there: one look, and no second write for an admitted create.
@@ -192,20 +207,17 @@ class Claiming:
                     is_expected=is_expected,
                     minds_leaver=True,
                     asking=member_of(asked.candidate),
-                    dry_run=asked.is_dry_run or bool(held_by_others),
+                    dry_run=asked.is_dry_run,
                 )
             except BeingLeftError as error:
                 leaving = await self._leaving(asked, address, in_the_way(error.leavers, claimed.after))
                 if leaving is not None:
                     return AddressIsInMotion(leaving)
                 continue
-            if holder is not None and _had(asked, address):
-                # What was wrong before stays as it was; what is new about it must be nobody's yet.
-                held_by_others += taken(asked, await self._held_now(asked, holder, address), address)
-            elif holder is not None:
-                return _Lost(holder, address)
-        if held_by_others:
-            return AddressIsHeld(tuple(held_by_others))
+            if holder is not None:
+                # Somebody has locked what it has since we looked: the next look says whose it is.
+                lost_since = StaleLedger(f"{address} has another holder than a moment ago")
+                return lost_since if _had(asked, address) else _Lost(holder, address)
         return Answer(claimed=_claim_text(asked, asked.candidate.listeners))
 
     async def _held_otherwise(self, asked: Asked, holder: AddressHolder, address: str) -> Answer:
@@ -294,17 +306,13 @@ def addresses_to_lock(asked: Asked, view: View, shared: SharedValues) -> list[st
     # Who came past admission has no lock yet; for all others it is no business of this request, nor is the group's own
     # for a member that leaves it in a move: that one could be somebody else's by now, and the move the way out.
     # But where another request, or the janitor, may just be about to give the address back, one looks.
-    asking = asked_addresses(asked)
-    is_doubtful = view.is_doubtful(asked)
-    unsure = {one for one in asking if is_doubtful and not (_had(asked, one) and view.was_accepted_before(asked))}
+    asking, is_doubtful = asked_addresses(asked), view.is_doubtful(asked)
     group_has = view.ledger.shared.static_address if view.ledger else ""
     # What this one does not ask for is a matter of the requests that do, and of the janitor.
     wanted = [address for address in (shared.static_address, shared.intended_address) if address in asking]
-    if view.ledger and view.change_under_way(asked) == shared:
-        wanted = [address for address in wanted if not _had(asked, address)]
-    is_known = view.has_accepted(asked)
+    is_known = view.has_accepted(asked) and not is_doubtful
     known = {address for address in wanted if is_known and (address == group_has or _had(asked, address))}
-    return [address for address in wanted if address and (address not in known or address in unsure)]
+    return [address for address in wanted if address and address not in known]
 
 
 def _had(asked: Asked, address: str) -> bool:

@@ -75,14 +75,6 @@ class View:
         """Whether the Service as it is stored is a member of the candidate's group."""
         return asked.old is not None and is_accepted(self.ledger, asked.old)
 
-    def was_accepted_before(self, asked: Asked) -> bool:
-        """Likewise without what was claimed, or asked for again, by whom it may still come to nothing."""
-        old, ledger = asked.old, self.ledger
-        if old is None or ledger is None or not self.has_accepted(asked):
-            return False
-        made = {claim.listener for claim in ledger.claims_of(member_of(old)) if not self._is_young(claim)}
-        return made.issuperset(old.listeners)
-
     def group(self, asked: Asked) -> Group:
         """The group as the candidate meets it."""
         return group_of(asked.group, ledger=self.ledger, services=self.services, candidate=asked.candidate)
@@ -110,23 +102,8 @@ class View:
 
     def is_doubtful(self, asked: Asked) -> bool:
         """Whether what the candidate's member holds may just be about to be given back, by a request or the janitor."""
-        return any(map(self._is_young, self._held(asked)))
-
-    def is_held_in_vain(self, asked: Asked) -> bool:
-        """Whether all that the member claims was claimed a moment ago, with an address that is another's.
-
-        Whoever claimed it is about to find that out too. What it had before, with another address, is none of that.
-        """
-        static = self.ledger.shared.static_address if self.ledger else ""
-        claims = [claim for claim in self._held(asked) if not claim.is_reserved]
-        is_told = static in {denial.subject for denial in self.held_by_others}
-        return is_told and bool(claims) and all(map(self._is_young, claims))
-
-    def _held(self, asked: Asked) -> tuple[Claim, ...]:
-        return self.ledger.held_by(member_of(asked.candidate)) if self.ledger else ()
-
-    def _is_young(self, claim: Claim) -> bool:
-        return self.at - claim.latest <= GRACE
+        held = self.ledger.held_by(member_of(asked.candidate)) if self.ledger else ()
+        return any(self.at - claim.latest <= GRACE for claim in held)
 
     def denials(self, asked: Asked) -> tuple[Denial, ...]:
         """The new violations."""

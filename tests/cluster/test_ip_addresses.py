@@ -65,6 +65,26 @@ def test_the_first_group_gets_it_and_the_second_is_told_who(
     connection.tell(story)
 
 
+@FAMILIES
+def test_whoever_would_be_told_may_ask_before(connection: Connection, some_address: Callable[[], str]) -> None:
+    """It makes nothing, and writes nothing."""
+    address, group = some_address(), group_in(connection.namespace, "one")
+
+    async def story(api: KubernetesApi) -> None:
+        writes: list[str] = []
+        locks = AddressLocks(api, on_write=lambda: writes.append(address))
+        assert await locks.held_by_another(address, group) is None
+        assert (await locks.owner(address), writes) == (None, [])
+        await locks.take(address, group)
+        assert await locks.held_by_another(address, group) is None
+        assert await locks.held_by_another(address, group_in("elsewhere", "two")) == AddressHolder(
+            connection.namespace, key="one"
+        )
+        await locks.release(address, group, is_needed=no)
+
+    connection.tell(story)
+
+
 @pytest.mark.parametrize("is_expected", [False, True], ids=["written first", "looked at first"])
 def test_a_lock_that_is_there_is_looked_at_and_one_that_is_not_is_written(
     connection: Connection, *, is_expected: bool

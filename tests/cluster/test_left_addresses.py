@@ -124,6 +124,7 @@ def test_it_names_the_service_to_all_but_that_one(connection: Connection) -> Non
             for group in (one.group, one.other):
                 assert await one.locks.take(one.address, group) == web
                 assert await one.locks.take(one.address, group, is_expected=True, minds_leaver=True) == web
+                assert await one.locks.held_by_another(one.address, group) == web
             assert await one.locks.owner(one.address) is None
             (told,) = [lock for lock in await one.locks.list_ours() if lock.address == one.address]
             assert (told.group, told.is_leaving, told.left_since) == (one.group, False, START)
@@ -133,6 +134,7 @@ def test_it_names_the_service_to_all_but_that_one(connection: Connection) -> Non
             assert await one.locks.take(one.address, one.group, asking=Member("web", "another")) == web
             assert await one.locks.take(one.address, one.other, asking=itself) == web
             assert await one.locks.take(one.address, one.near, asking=itself, dry_run=True) is None
+            assert await one.locks.held_by_another(one.address, one.near, asking=itself) is None
             assert await one.locks.take(one.address, one.group) == web
 
     connection.tell(story)

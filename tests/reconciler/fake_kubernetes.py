@@ -213,6 +213,13 @@ class FakeKubernetes:
         self.reports[group] = report
         self._store(replace(self.ledgers[group], vip=report.vip))
 
+    async def address_holder(self, address: str, group: GroupName) -> AddressHolder | None:
+        """As ``Kubernetes``."""
+        if address in self.left:
+            return self._left_to(address)
+        holder = self.addresses.get(address, group)
+        return None if holder == group else AddressHolder(holder.namespace, key=holder.key)
+
     async def take_address(self, address: str, group: GroupName, *, minds_leaver: bool = False) -> AddressHolder | None:
         """As ``Kubernetes``."""
         self._refuse(f"lock {address}")

@@ -187,6 +187,18 @@ def test_the_field_that_names_the_address_is_told() -> None:
     assert said.startswith(f"metadata.annotations[{LOAD_BALANCER_IP}]: {HERE} is already held in another namespace")
 
 
+def test_whose_address_is_anothers_claims_nothing() -> None:
+    """Not for a moment: an update of it that is asked for meanwhile would be accepted by that claim."""
+    unasked = Unreachable("nobody is to ask")
+    kubernetes = FakeKubernetes(addresses={HERE: GroupName("other", "key")}, no_to={"claim web": unasked})
+    kubernetes.apply(replace(WEB, load_balancer_ip=HERE))
+
+    settled = Janitor(kubernetes).settle()
+
+    assert "is already held in another namespace" in settled.refused[WEB.name]
+    assert (settled.ledger, kubernetes.ledgers) == (None, {})
+
+
 def test_the_address_that_is_anothers_is_the_one_that_is_named() -> None:
     """Of a group in a move it may be the one that it moves to, and who says neither would have shared them."""
     kubernetes = FakeKubernetes(addresses={HERE: GROUP, THERE: GroupName("other", "key")})

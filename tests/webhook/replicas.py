@@ -221,9 +221,9 @@ class WaitingLocks(AddressLocks):
         self.is_met = asyncio.Event()
         self.may_go_on = asyncio.Event()
 
-    async def take(self, *args: Any, **words: Any) -> AddressHolder | None:  # noqa: ANN401 - as it is called
+    async def held_by_another(self, *args: Any, **words: Any) -> AddressHolder | None:  # noqa: ANN401 - as it is called
         """As ``AddressLocks``."""
-        holder = await super().take(*args, **words)
+        holder = await super().held_by_another(*args, **words)
         self.is_met.set()
         await self.may_go_on.wait()
         return holder

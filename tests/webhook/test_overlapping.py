@@ -217,7 +217,7 @@ def test_who_is_told_to_try_again_is_told_who_is_being_changed(connection: Conne
     tell(connection, story)
 
 
-def test_a_member_whose_group_has_lost_its_lock_claims_what_it_adds(connection: Connection) -> None:
+def test_a_member_whose_group_has_lost_its_lock_keeps_what_it_has(connection: Connection) -> None:
     """Beside another request of its own, which may just be giving the address back, it looks at the lock."""
 
     async def story(scene: Scene) -> None:
@@ -227,7 +227,10 @@ def test_a_member_whose_group_has_lost_its_lock_claims_what_it_adds(connection: 
         assert messages(await scene.validate(scene.change(old, "80/TCP", "443/TCP"))) == ""
 
         assert messages(await scene.validate(scene.change(old, "80/TCP", "444/TCP"))) == ""
-        assert await scene.claims() == [("web", f"{port}/TCP") for port in (80, 443, 444)]
+        assert await scene.claims() == [("web", f"{port}/TCP") for port in (80, 443)]
+        ledger = await scene.ledger()
+        assert ledger is not None
+        assert [str(one.listener) for one in ledger.reserved] == ["444/TCP"]
 
     tell(connection, story)
 

@@ -75,14 +75,15 @@ def test_so_does_who_was_let_in_a_moment_ago() -> None:
     assert addresses_to_lock(asked, later, shared_values(OLD)) == []
 
 
-def test_who_has_an_address_for_long_looks_at_no_lock_of_it() -> None:
-    """Whoever has it by now: the member was accepted before the request that is on its way, and what it adds counts."""
+def test_so_does_who_has_it_for_long() -> None:
+    """The one that is on its way may have brought its group there: then its member is accepted by that claim alone."""
     base = Ledger(GROUP, shared_values(OLD), grow(None, OLD, old=None, now=START - 2 * GRACE))
     more = replace(OLD, ports=service("web", "80/TCP", "443/TCP").ports)
     ledger = replace(base, claims=claims(more, OLD, base))
 
     asked = Asked(replace(OLD, ports=service("web", "80/TCP", "53/UDP").ports), OLD)
-    assert addresses_to_lock(asked, view(ledger, [OLD]), shared_values(OLD)) == []
+    assert addresses_to_lock(asked, view(ledger, [OLD]), shared_values(OLD)) == [A]
+    assert addresses_to_lock(asked, view(base, [OLD]), shared_values(OLD)) == []
 
 
 def test_nobody_looks_at_the_lock_of_an_address_that_others_ask_for() -> None:

@@ -1,15 +1,15 @@
-"""What is claimed for a Service whose address only a lock tells to be another's, on the real API server."""
+"""A Service whose address only a lock tells to be another's, on the real API server: looked at before it claims."""
 
 import asyncio
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from cluster.api import KubernetesApi
 from cluster.ip_addresses import AddressLocks
 from sharedvip.ledger import GRACE, grow, member_of
-from sharedvip.model import ServiceView
+from sharedvip.model import AddressHolder, ServiceView
 from sharedvip.parse import shared_values
 from tests.builders import KEY
 from tests.cluster.connection import Connection
@@ -31,9 +31,9 @@ async def on_a_strangers_address(scene: Scene) -> ServiceView:
     return late
 
 
-async def claim(scene: Scene, view: ServiceView, *, age: timedelta = timedelta(), replaces: str = "") -> None:
-    """What somebody has claimed for a Service, and all that it asks for."""
-    claims = tuple(one._replace(replaces=replaces) for one in grow(None, view, old=None, now=now() - age))
+async def claim(scene: Scene, view: ServiceView, *, age: timedelta = timedelta()) -> None:
+    """All that a Service asks for, by somebody else."""
+    claims = grow(None, view, old=None, now=now() - age)
     await scene.store.claim(scene.group(), member_of(view), shared=shared_values(view), claims=claims)
     await scene.until(lambda: scene.cached_claims() == claims)
 
@@ -51,30 +51,68 @@ def is_in_conflict(answer: Answer) -> bool:
     return answer.verdict is Verdict.ALLOWED and bool(said)
 
 
-def test_what_the_janitor_is_about_to_give_back_accepts_nobody(connection: Connection) -> None:
-    """It claims first, as admission does, and looks at the lock then."""
+def test_what_somebody_is_about_to_give_back_accepts_nobody(connection: Connection) -> None:
+    """The lock may have become another's since he looked; his claim is his to give back."""
 
     async def story(scene: Scene) -> None:
         late = await on_a_strangers_address(scene)
         await claim(scene, late)
 
         assert is_in_conflict(await scene.validate(scene.change(late, "80/TCP", "443/TCP")))
-        assert await held(scene) == ([], ["80/TCP", "443/TCP"])
+        assert await held(scene) == (["80/TCP"], ["443/TCP"])
 
     tell(connection, story)
 
 
-def test_nor_does_what_another_update_is_about_to_give_back(connection: Connection) -> None:
-    """Neither adds a port, and each sees what the other has claimed."""
+def test_nobody_claims_meanwhile(connection: Connection) -> None:
+    """A claim, until it is given back, is one that the reconciler builds by, and other updates are accepted by."""
 
-    async def story(scene: Scene) -> None:
-        late = await on_a_strangers_address(scene)
-        await claim(scene, late, replaces=late.resource_version)
+    async def whole(api: KubernetesApi) -> None:
+        locks = WaitingLocks(api)
+        async with replica(api, locks=locks) as one:
+            scene = Scene(api, connection.namespace, [one])
+            late = await on_a_strangers_address(scene)
+            setting = asyncio.create_task(scene.validate(scene.change(late, "80/TCP", infra_setting="fast")))
+            await asyncio.wait_for(locks.is_met.wait(), DEADLINE_SECONDS)
 
-        assert is_in_conflict(await scene.validate(scene.change(late, "80/TCP", infra_setting="fast")))
-        assert await held(scene) == ([], ["80/TCP"])
+            assert await scene.ledger() is None
+            locks.may_go_on.set()
+            assert is_in_conflict(await setting)
+            assert await scene.ledger() is None
 
-    tell(connection, story)
+    connection.tell(whole)
+
+
+def test_who_is_overtaken_at_the_lock_gives_back_and_looks_again(connection: Connection) -> None:
+    """Between the look and the claim it became another's; a reservation of another request stays."""
+
+    class LateLook(AddressLocks):
+        """At first it has nothing to tell; then another request for the Service adds a port."""
+
+        scene: Scene
+        looks = 0
+
+        async def held_by_another(self, *args: Any, **words: Any) -> AddressHolder | None:  # noqa: ANN401 - as it is called
+            """As ``AddressLocks``."""
+            self.looks += 1
+            return await super().held_by_another(*args, **words) if self.looks > 1 else None
+
+        async def take(self, *args: Any, **words: Any) -> AddressHolder | None:  # noqa: ANN401 - as it is called
+            """As ``AddressLocks``."""
+            late = await self.scene.live("late")
+            assert is_in_conflict(await self.scene.validate(self.scene.change(late, "80/TCP", "53/UDP"), by=1))
+            return await super().take(*args, **words)
+
+    async def whole(api: KubernetesApi) -> None:
+        locks = LateLook(api)
+        async with replica(api, locks=locks) as one, replica(api) as other:
+            scene = locks.scene = Scene(api, connection.namespace, [one, other])
+            late = await on_a_strangers_address(scene)
+
+            assert is_in_conflict(await scene.validate(scene.change(late, "80/TCP", "443/TCP")))
+            assert await held(scene) == ([], ["53/UDP", "443/TCP"])
+
+    connection.tell(whole)
 
 
 def test_who_meets_it_leaves_an_update_to_another_address_alone(connection: Connection) -> None:
@@ -95,7 +133,7 @@ def test_who_meets_it_leaves_an_update_to_another_address_alone(connection: Conn
             ledger = await scene.ledger()
             assert ledger is not None
             assert (ledger.shared.static_address, await scene.lock_of(free)) == (free, KEY)
-            assert await held(scene) == (["80/TCP", "443/TCP"], [])
+            assert await held(scene) == (["80/TCP"], ["443/TCP"])
 
     connection.tell(whole)
 
