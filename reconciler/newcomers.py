@@ -98,24 +98,24 @@ class Newcomers:
         self._refused.pop(group, None)
 
     async def _accept(self, group: GroupName, before: Ledger | None, newcomers: Sequence[ServiceView]) -> Settled:
-        # Looked at before anything is claimed: a claim, until it is given back, is one that others see and build by.
-        held = await self._locking.look(group, {at for one in newcomers for at in shared_values(one).addresses})
-        if held is not None:
-            return Settled(before, _taken(group, newcomers, held), LOOK_AGAIN_SECONDS)
-        written, accepted = before, list[Member]()
-        service = newcomers[0]
+        written, accepted, at_fault = before, list[Member](), tuple(newcomers)
         try:
+            # Before anything is claimed: a claim, until it is given back, is one that others see and build by.
+            held = await self._locking.look(group, {at for one in newcomers for at in shared_values(one).addresses})
+            if held is not None:
+                return Settled(before, _taken(group, newcomers, held), LOOK_AGAIN_SECONDS)
             for service in newcomers:
+                at_fault = (service,)
                 written = await self._claim(group, written, service)
                 accepted.append(member_of(service))
+            at_fault = tuple(newcomers)
             held = await self._locking.lock(group, written)
             if held is None:
                 return Settled(written)
             refusal = Settled(None, _taken(group, newcomers, held), LOOK_AGAIN_SECONDS)
         except ClaimHeldError as error:
-            refusal = self._held(group, error, before, newcomers=newcomers, at_fault=service)
+            refusal = self._held(group, error, before, newcomers=newcomers, at_fault=at_fault[0])
         except (ClusterError, BeingLeftError) as error:
-            at_fault = newcomers if len(accepted) == len(newcomers) else (service,)
             refusal = _refusal(group, error, newcomers=newcomers, at_fault=at_fault)
             if refusal is None:
                 await self._give_back(before, written, accepted)
@@ -173,15 +173,17 @@ class Newcomers:
             return
         for member in reversed(accepted):
             had = before.held_by(member) if before else ()
-            before_us = {claim.listener for claim in had}
             for _ in range(_GIVE_BACK_TRIES):
                 live = await self._kubernetes.read_ledger(written.name)
                 if live is None or not _is_as_written(live, member, before=before, written=written):
                     break
                 with contextlib.suppress(ClaimLostError):
                     ours = replace(live, shared=before.shared if before else live.shared)
-                    since = (claim for claim in live.reserved_by(member) if claim.listener not in before_us)
-                    await self._kubernetes.release(ours, Release(member, tuple(sorted((*had, *since)))))
+                    # What another request has reserved since stays, what was released is gone.
+                    held = {claim.listener for claim in live.held_by(member)}
+                    kept = {claim.listener: claim for claim in had if claim.listener in held}
+                    kept |= {claim.listener: claim for claim in live.reserved_by(member)}
+                    await self._kubernetes.release(ours, Release(member, tuple(sorted(kept.values()))))
                     break
 
 
@@ -202,7 +204,7 @@ def _without_status(service: ServiceView) -> ServiceView:
 def _is_as_written(live: Ledger, member: Member, *, before: Ledger | None, written: Ledger) -> bool:
     """Whether nobody has claimed anything for the member since, nor changed what it shares; but we, by giving back."""
     shared = {written.shared, before.shared} if before else {written.shared}
-    return live.claims_of(member) == written.claims_of(member) and live.shared in shared
+    return set(live.claims_of(member)) <= set(written.claims_of(member)) and live.shared in shared
 
 
 def _refusal(

@@ -219,17 +219,23 @@ def grow(ledger: Ledger | None, candidate: ServiceView, *, old: ServiceView | No
     return tuple(sorted(claims.values()))
 
 
-def reserve(ledger: Ledger | None, candidate: ServiceView, *, old: ServiceView, now: datetime) -> tuple[Claim, ...]:
+def reserve(
+    ledger: Ledger | None, candidate: ServiceView, *, old: ServiceView, now: datetime, is_in_vain: bool = False
+) -> tuple[Claim, ...]:
     """What is to be held for a Service in conflict: all that is, and the listeners that this update adds.
 
-    What it is stored with already came past admission, and is known by that alone.
+    What it is stored with already came past admission, and is known by that alone. ``is_in_vain``: what another request
+    has claimed of them is about to be given back, and only reserved then.
     """
     member, added = member_of(candidate), set(candidate.listeners) - set(old.listeners)
     known = {claim.listener: claim for claim in (ledger.held_by(member) if ledger else ())}
     for listener in added:
         # Also where it is there: that one may be about to be released.
         there = known.get(listener, Claim(listener, *member, now, is_reserved=True))
-        known[listener] = there._replace(claimed_at=now, replaces=old.resource_version, asked_at=None)
+        is_reserved = there.is_reserved or is_in_vain
+        known[listener] = there._replace(
+            claimed_at=now, replaces=old.resource_version, asked_at=None, is_reserved=is_reserved
+        )
     return tuple(sorted(known.values()))
 
 

@@ -69,7 +69,7 @@ class ClaimWrites:
             ClusterError: The API server refused otherwise, or could not be asked.
         """
         ledger, now = await self._ledger(asked, view), self._now()
-        claims = reserve(ledger, asked.candidate, old=old, now=now)
+        claims = reserve(ledger, asked.candidate, old=old, now=now, is_in_vain=view.is_claimed_in_vain)
         await self._apply(asked, view, ledger, shared=ledger.shared if ledger else SharedValues(), claims=claims)
 
     async def _ledger(self, asked: Asked, view: View) -> Ledger | None:
@@ -126,7 +126,8 @@ class ClaimWrites:
                 if await self._is_given_back(asked, claimed.before, after):
                     return
                 live = await self._store.read(asked.group)
-                if live is None or live.claims_of(member) != after.claims_of(member) or live.shared != after.shared:
+                is_ours = live is not None and set(live.claims_of(member)) <= set(after.claims_of(member))
+                if live is None or not is_ours or live.shared != after.shared:
                     # Another request for the same Service has claimed since: that must not go with ours.
                     return
                 after = live
@@ -134,9 +135,10 @@ class ClaimWrites:
             _log.info("claims.kept", namespace=asked.group.namespace, service=member.service, error=str(error))
 
     async def _is_given_back(self, asked: Asked, before: Ledger | None, after: Ledger) -> bool:
-        """False: it was written meanwhile. What another request has reserved since stays."""
+        """False: it was written meanwhile. What another request has reserved since stays, what was released is gone."""
         member, shared = member_of(asked.candidate), before.shared if before else SharedValues()
-        had = before.held_by(member) if before else ()
+        held = {claim.listener for claim in after.held_by(member)}
+        had = (claim for claim in (before.held_by(member) if before else ()) if claim.listener in held)
         kept = {claim.listener: claim for claim in had} | {c.listener: c for c in after.reserved_by(member)}
         # A create has a uid, and so a field manager, of its own: there is nobody to tell apart.
         version = after.resource_version if asked.old is not None else ""

@@ -159,8 +159,8 @@ class Claiming:
             # The API server looks only when we have answered: a claim would wait for a Service that cannot come, and
             # be in the way of the update that is asked for next. No cache of ours knows all names.
             return already_exists(asked.candidate.name)
-        if held_by_others := await self._held_already(asked, view):
-            return AddressIsHeld(held_by_others)
+        if (held := await self._held_already(asked, view)) is not None:
+            return held
         claimed = await self._writes.claim(asked, view)
         try:
             outcome = await self._moved(asked, view, claimed) or await self._lock(asked, view, claimed)
@@ -172,19 +172,22 @@ class Claiming:
             await self._writes.give_back(asked, claimed)
         return await self._held_otherwise(asked, *outcome) if isinstance(outcome, _Lost) else outcome
 
-    async def _held_already(self, asked: Asked, view: View) -> tuple[Denial, ...]:
+    async def _held_already(self, asked: Asked, view: View) -> Answer | AddressIsHeld | None:
         """What speaks against the addresses that it has already, by their locks: who came past admission has none.
 
         Looked at before anything is claimed, as it is stored with them whatever the answer: a claim, until it is given
         back, is one that others see, and the reconciler builds by.
         """
-        found: list[Denial] = []
-        for address in addresses_to_lock(asked, view, view.shared(asked)):
-            if _had(asked, address):
-                candidate = asked.candidate
-                holder = await self._locks.held_by_another(address, asked.group, asking=member_of(candidate))
-                found += taken(asked, await self._held_now(asked, holder, address), address) if holder else ()
-        return tuple(found)
+        found, asking = list[Denial](), member_of(asked.candidate)
+        for address in _those_it_has_first(asked, addresses_to_lock(asked, view, view.shared(asked))):
+            if not _had(asked, address) and not found:
+                return None  # it is locked once it is claimed
+            holder = await self._locks.held_by_another(address, asked.group, asking=asking)
+            if holder is not None and not _had(asked, address):
+                # What was wrong before stays as it was; what is new about it must be nobody's yet.
+                return await self._held_otherwise(asked, holder, address)
+            found += taken(asked, await self._held_now(asked, holder, address), address) if holder else ()
+        return AddressIsHeld(tuple(found)) if found else None
 
     async def _moved(self, asked: Asked, view: View, claimed: Claimed) -> ClaimRefused | None:
         """Whether the group is another than the one that was judged, by whoever is changed right now."""
@@ -196,8 +199,7 @@ class Claiming:
 
     async def _lock(self, asked: Asked, view: View, claimed: Claimed) -> Answer | ClaimRefused | StaleLedger | _Lost:
         """Claim first, then lock: the other order would leave a lock behind for each loser of a race."""
-        # What it has first: where that is somebody else's, no lock is made for what it intends.
-        for address in sorted(addresses_to_lock(asked, view, claimed.shared), key=lambda one: not _had(asked, one)):
+        for address in _those_it_has_first(asked, addresses_to_lock(asked, view, claimed.shared)):
             # With peers that have it, the lock is there: one look, and no second write for an admitted create.
             is_expected = claimed.before is not None and address in claimed.before.addresses
             try:
@@ -310,9 +312,16 @@ def addresses_to_lock(asked: Asked, view: View, shared: SharedValues) -> list[st
     group_has = view.ledger.shared.static_address if view.ledger else ""
     # What this one does not ask for is a matter of the requests that do, and of the janitor.
     wanted = [address for address in (shared.static_address, shared.intended_address) if address in asking]
-    is_known = view.has_accepted(asked) and not is_doubtful
-    known = {address for address in wanted if is_known and (address == group_has or _had(asked, address))}
+    # Where its group lives is no doubt: who is served is not taken out, whoever has the lock.
+    is_known = view.has_accepted(asked)
+    sure = {address for address in wanted if not is_doubtful or (view.ledger and address == view.ledger.vip)}
+    known = {address for address in sure if is_known and (address == group_has or _had(asked, address))}
     return [address for address in wanted if address and address not in known]
+
+
+def _those_it_has_first(asked: Asked, addresses: Iterable[str]) -> list[str]:
+    """Where one of those is somebody else's, no lock is made for what it intends."""
+    return sorted(addresses, key=lambda address: not _had(asked, address))
 
 
 def _had(asked: Asked, address: str) -> bool:

@@ -100,6 +100,11 @@ class View:
         """Whether the ledger knows of a request over another version than the one that this was computed from."""
         return asked.old is not None and is_outdated(self.ledger, asked.old, now=self.at)
 
+    @property
+    def is_claimed_in_vain(self) -> bool:
+        """Whether the group's ledger says the address that is another's, by a claim which is about to be given back."""
+        return self.ledger is not None and self.ledger.shared.static_address in {d.subject for d in self.held_by_others}
+
     def is_doubtful(self, asked: Asked) -> bool:
         """Whether what the candidate's member holds may just be about to be given back, by a request or the janitor."""
         held = self.ledger.held_by(member_of(asked.candidate)) if self.ledger else ()

@@ -215,6 +215,7 @@ class FakeKubernetes:
 
     async def address_holder(self, address: str, group: GroupName) -> AddressHolder | None:
         """As ``Kubernetes``."""
+        self._refuse(f"look at {address}")
         if address in self.left:
             return self._left_to(address)
         holder = self.addresses.get(address, group)

@@ -163,9 +163,12 @@ def test_whom_nobody_could_ask_for_holds_nothing(subject: str) -> None:
     assert janitor.claimed() == []
 
 
-def test_a_lock_that_may_not_be_made_lets_nobody_in() -> None:
-    """All of them share that address."""
-    janitor = Janitor(FakeKubernetes(no_to={f"lock {HERE}": Forbidden(403, "Forbidden", message="no addresses here")}))
+@pytest.mark.parametrize("asked", ["lock", "look at"])
+def test_a_lock_that_may_not_be_made_or_read_lets_nobody_in(asked: str) -> None:
+    """All of them share that address; the group's own pass goes on."""
+    janitor = Janitor(
+        FakeKubernetes(no_to={f"{asked} {HERE}": Forbidden(403, "Forbidden", message="no addresses here")})
+    )
     janitor.kubernetes.apply(replace(WEB, load_balancer_ip=HERE), replace(MORE, load_balancer_ip=HERE))
 
     settled = janitor.settle()

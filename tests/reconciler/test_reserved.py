@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from sharedvip.ledger import GRACE, Claim, Ledger
-from sharedvip.model import GroupName, SharedValues
+from sharedvip.model import AddressHolder, GroupName, SharedValues
 from tests.builders import GROUP, service
 from tests.reconciler.controller import START
 from tests.reconciler.fake_kubernetes import FakeKubernetes
@@ -116,6 +116,25 @@ def test_a_newcomer_does_not_get_it_either() -> None:
     settled = janitor.settle()
     assert "8443/TCP is being claimed" in settled.refused[service("rival").name]
     assert janitor.claimed() == ["web 80/TCP"]
+
+
+class Overtaken(FakeKubernetes):
+    """Between the look at a lock and the claim it becomes another's; and an update of the newcomer adds a port."""
+
+    async def take_address(self, address: str, group: GroupName, *, minds_leaver: bool = False) -> AddressHolder | None:
+        """As ``Kubernetes``."""
+        self.addresses[address] = GroupName("other", "key")
+        self.ask_in_conflict(replace(MORE, load_balancer_ip=address), at=START)
+        return await super().take_address(address, group, minds_leaver=minds_leaver)
+
+
+def test_what_an_update_reserves_meanwhile_is_not_given_back() -> None:
+    """What the janitor has claimed for the Service is, though the ledger is another one by then."""
+    janitor = Janitor(Overtaken())
+    janitor.kubernetes.apply(replace(LATE, load_balancer_ip="10.0.0.1"))
+    janitor.settle()
+
+    assert (reserved(janitor), janitor.claimed()) == (["late 8443/TCP"], [])
 
 
 def test_members_that_are_newcomers_again_keep_what_is_reserved_for_them() -> None:

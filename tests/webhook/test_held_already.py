@@ -83,8 +83,9 @@ def test_nobody_claims_meanwhile(connection: Connection) -> None:
     connection.tell(whole)
 
 
-def test_who_is_overtaken_at_the_lock_gives_back_and_looks_again(connection: Connection) -> None:
-    """Between the look and the claim it became another's; a reservation of another request stays."""
+@pytest.mark.parametrize("port", ["53/UDP", "443/TCP"])
+def test_who_is_overtaken_at_the_lock_gives_back_and_looks_again(connection: Connection, port: str) -> None:
+    """Between the look and the claim it became another's; what another request has reserved stays, and no more."""
 
     class LateLook(AddressLocks):
         """At first it has nothing to tell; then another request for the Service adds a port."""
@@ -100,7 +101,7 @@ def test_who_is_overtaken_at_the_lock_gives_back_and_looks_again(connection: Con
         async def take(self, *args: Any, **words: Any) -> AddressHolder | None:  # noqa: ANN401 - as it is called
             """As ``AddressLocks``."""
             late = await self.scene.live("late")
-            assert is_in_conflict(await self.scene.validate(self.scene.change(late, "80/TCP", "53/UDP"), by=1))
+            assert is_in_conflict(await self.scene.validate(self.scene.change(late, "80/TCP", port), by=1))
             return await super().take(*args, **words)
 
     async def whole(api: KubernetesApi) -> None:
@@ -110,7 +111,7 @@ def test_who_is_overtaken_at_the_lock_gives_back_and_looks_again(connection: Con
             late = await on_a_strangers_address(scene)
 
             assert is_in_conflict(await scene.validate(scene.change(late, "80/TCP", "443/TCP")))
-            assert await held(scene) == ([], ["53/UDP", "443/TCP"])
+            assert await held(scene) == ([], sorted({port, "443/TCP"}, reverse=True))
 
     connection.tell(whole)
 
@@ -171,6 +172,29 @@ def test_so_does_one_whose_lock_a_hand_gave_away(connection: Connection) -> None
 
         assert is_in_conflict(await scene.validate(scene.change(await scene.live("late"), "80/TCP", "53/UDP")))
         assert await held(scene) == (["80/TCP", "443/TCP"], ["53/UDP"])
+
+    tell(connection, story)
+
+
+def test_what_is_new_about_it_must_be_nobodys(connection: Connection) -> None:
+    """Its own address stays in conflict as it was; the one that it is to move to was not there before."""
+
+    async def story(scene: Scene) -> None:
+        late, other = await on_a_strangers_address(scene), some_address()
+        await claim(scene, late)
+        ledger = await scene.ledger()
+        assert ledger is not None
+        await scene.store.put_finalizer(ledger)
+        group = scene.group()
+        await scene.until(lambda: (known := scene.replicas[0].ledgers.get(group)) is not None and known.has_finalizer)
+        moving = scene.change(late, "80/TCP", intended_address=other)
+        assert is_in_conflict(await scene.validate(moving))
+
+        await AddressLocks(scene.api).take(other, scene.group(ELSEWHERE))
+        refused = await scene.validate(moving)
+
+        assert refused.rules == ("static-address-taken",)
+        assert other in messages(refused)
 
     tell(connection, story)
 
