@@ -76,6 +76,11 @@ def may_be_stored(service: ServiceView | None, *, uid: str, replaces: str, since
     return bool(replaces) and is_over and now - since <= GRACE
 
 
+def is_young(claims: Iterable[Claim], *, now: datetime) -> bool:
+    """Whether all of them were made within the grace: whoever made them may still have to give them back."""
+    return all(now - claim.claimed_at <= GRACE for claim in claims)
+
+
 class Member(NamedTuple):
     """One incarnation of a Service: what writes its claims, and alone may change them."""
 

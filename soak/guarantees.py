@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -15,7 +15,7 @@ from sharedvip.ledger import GRACE
 from soak import claims, in_conflict, living, serving, storms, strangers, updates
 from soak.arena import Arena
 from soak.fuzz import fuzz
-from soak.races import IN_FULL_IN_STORMS, KEPT_ROUNDS, RACES, WRITERS, Race, run_race
+from soak.races import KEPT_ROUNDS, NAMED, RACES, WRITERS, Race, run_race
 from soak.result import Result
 from soak.rig import Rig
 from soak.saturation import saturated
@@ -133,41 +133,46 @@ def _race(race: Race) -> Guarantee:
     return Guarantee(race.name, race.tried, run)
 
 
-def _stormy(
-    storm: storms.Storm,
-    *,
-    blows: str,
-    name: str,
-    tried: str,
-    insist_seconds: float = _INSIST_SECONDS,
-    in_full: Sequence[Race] = (),
-) -> Guarantee:
-    """All races, each for its share of the rounds, while the storm rages; ``blows``: what it is counted by.
+@dataclass(frozen=True, slots=True)
+class Storm:
+    """What rages while races are run."""
 
-    Those of ``in_full`` have all the rounds each, but in the short form.
-    """
+    rages: storms.Storm
+    blows: str
+    """What it is counted by."""
+    name: str
+    tried: str
+    insist_seconds: float = _INSIST_SECONDS
 
-    async def run(trial: Trial) -> None:
-        arena = await trial.arena(name)
-        share, full = -(-trial.rounds // len(RACES)), () if trial.is_short else in_full
-        async with storms.raging(storm(trial.rig, arena, trial.result)):
-            for race in RACES:
-                # What strikes all that is there strikes this race's.
-                await arena.clear()
-                await run_race(
-                    race,
-                    arena,
-                    rounds=trial.rounds if race in full else share,
-                    result=trial.result,
-                    insist_seconds=insist_seconds,
-                    lanes=_STORM_LANES if insist_seconds else _LANES,
-                )
-            await storms.until_struck(trial.result, blows)
-        # Who looks around expects a janitor: one that a storm has cut off leads again when its Lease has run out.
-        await trial.rig.janitor_leads()
+    def over(self, races: Sequence[Race], *, name: str, tried: str) -> Guarantee:
+        """The races, each for its share of the rounds, while it rages."""
 
-    shares = "the first six in full, the others" if in_full else "each"
-    return Guarantee(name, f"{tried}, {shares} with its share of the rounds", run)
+        async def run(trial: Trial) -> None:
+            arena = await trial.arena(name)
+            lanes = _STORM_LANES if self.insist_seconds else _LANES
+            async with storms.raging(self.rages(trial.rig, arena, trial.result)):
+                for race in races:
+                    # What strikes all that is there strikes this race's.
+                    await arena.clear()
+                    rounds = -(-trial.rounds // len(races))
+                    insist = self.insist_seconds
+                    await run_race(race, arena, rounds=rounds, result=trial.result, insist_seconds=insist, lanes=lanes)
+                await storms.until_struck(trial.result, self.blows)
+            # Who looks around expects a janitor: one that a storm has cut off leads again when its Lease has run out.
+            await trial.rig.janitor_leads()
+
+        return Guarantee(name, tried, run)
+
+    def over_all(self) -> Guarantee:
+        """All races."""
+        return self.over(
+            RACES, name=self.name, tried=f"all races while {self.tried}, each with its share of the rounds"
+        )
+
+    def over_each(self, races: Iterable[Race]) -> Iterable[Guarantee]:
+        """One race after the other, as hours of it are lost with what ends them; no short form of these is run."""
+        for race in races:
+            yield self.over((race,), name=f"{race.name}-{self.name}", tried=f"{race.tried}, while {self.tried}")
 
 
 async def _refused_later(trial: Trial) -> None:
@@ -255,6 +260,25 @@ def _clear(rig: Rig, namespace: str) -> None:
     rig.cluster.run_kubectl("delete", "svc", "-n", namespace, "--all")
 
 
+_REPLICAS_KILLED: Final = Storm(
+    storms.replicas_die,
+    blows=storms.REPLICAS_KILLED,
+    name="replicas-killed",
+    tried="webhook replicas and the janitor are killed (-9) and started anew",
+)
+_API_SERVER_RESTARTS: Final = Storm(
+    storms.api_server_restarts,
+    blows=storms.API_SERVER_RESTARTS,
+    name="api-server-restarts",
+    tried="the API server is ended and killed, the janitor leading after each two",
+)
+_HANDS_EDIT: Final = Storm(
+    storms.hands_edit,
+    blows=storms.HAND_EDITS_REFUSED,
+    name="hand-edits",
+    tried="a hand edits every SharedVIP",
+    insist_seconds=0.0,
+)
 GUARANTEES: Final = (
     *map(_race, RACES),
     Guarantee(
@@ -262,27 +286,9 @@ GUARANTEES: Final = (
         "8 creates of a port against 8 Services that came past admission, conflict, and add it",
         _in_conflict,
     ),
-    _stormy(
-        storms.replicas_die,
-        blows=storms.REPLICAS_KILLED,
-        name="replicas-killed",
-        tried="all races while webhook replicas and the janitor are killed (-9) and started anew",
-        in_full=IN_FULL_IN_STORMS,
-    ),
-    _stormy(
-        storms.api_server_restarts,
-        blows=storms.API_SERVER_RESTARTS,
-        name="api-server-restarts",
-        tried="all races while the API server is ended and killed, the janitor leading after each two",
-        in_full=IN_FULL_IN_STORMS,
-    ),
-    _stormy(
-        storms.hands_edit,
-        blows=storms.HAND_EDITS_REFUSED,
-        name="hand-edits",
-        tried="all races while a hand edits every SharedVIP",
-        insist_seconds=0.0,
-    ),
+    _REPLICAS_KILLED.over_all(),
+    _API_SERVER_RESTARTS.over_all(),
+    _HANDS_EDIT.over_all(),
     _claiming(
         claims.delete_then_create,
         name="delete-then-create",
@@ -318,3 +324,5 @@ GUARANTEES: Final = (
         partial(_serving, serving.certificate_rotation),
     ),
 )
+IN_STORMS: Final = (*_REPLICAS_KILLED.over_each(NAMED), *_API_SERVER_RESTARTS.over_each(NAMED))
+"""In full only: the two storms of ``GUARANTEES`` are their short form."""

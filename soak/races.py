@@ -151,7 +151,7 @@ def _sixteen_ports(arena: Arena, ticket: str) -> Start:
     return Start((), tuple(map(arena.creating, made)), lambda service: service.is_member, possible=WRITERS)
 
 
-IN_FULL_IN_STORMS: Final = (
+NAMED: Final = (
     Race("same-port", "16 creates of one port in one group", _same_port),
     Race("different-addresses", "16 creates in one group, each with its own static address", _different_addresses),
     Race("same-address", "16 creates in 16 groups with one static address", _same_address),
@@ -161,10 +161,10 @@ IN_FULL_IN_STORMS: Final = (
         "annotation-against-create", "8 creates against 8 updates that add the annotation", _annotation_against_create
     ),
 )
-"""Those that the first promise names; in a storm each has all the rounds asked for, and the others share as many."""
+"""Those that the first promise names: each is tried in a storm of its own too, with all the rounds asked for."""
 
 RACES: Final = (
-    *IN_FULL_IN_STORMS,
+    *NAMED,
     Race(
         "address-change-against-create",
         "4 creates against 8 Services, each alone in its group, that change their address to the same; 4 want theirs",

@@ -13,7 +13,7 @@ import structlog
 
 from cluster.errors import ClusterError
 from cluster.shared_vips import ClaimRefused, SharedVipStore, StaleLedger
-from sharedvip.ledger import Claim, Ledger, Member, Release, grow, member_of, reserve
+from sharedvip.ledger import Claim, Ledger, Member, Release, grow, is_young, member_of, reserve
 from sharedvip.model import GroupName, ServiceView, SharedValues
 from sharedvip.moving import with_heading
 from sharedvip.turning import asked_again
@@ -69,7 +69,7 @@ class ClaimWrites:
             ClusterError: The API server refused otherwise, or could not be asked.
         """
         ledger, now = await self._ledger(asked, view), self._now()
-        claims = reserve(ledger, asked.candidate, old=old, now=now, is_in_vain=view.is_claimed_in_vain)
+        claims = reserve(ledger, asked.candidate, old=old, now=now, is_in_vain=view.is_claimed_in_vain(asked))
         await self._apply(asked, view, ledger, shared=ledger.shared if ledger else SharedValues(), claims=claims)
 
     async def _ledger(self, asked: Asked, view: View) -> Ledger | None:
@@ -112,18 +112,24 @@ class ClaimWrites:
             after = await apply(force=True)
         return Claimed(ledger, after, shared)
 
-    async def give_back(self, asked: Asked, claimed: Claimed) -> None:
-        """What the member had before; a claim too many is the janitor's, and no reason to leave a refusal unsaid."""
+    async def give_back(self, asked: Asked, claimed: Claimed, *, is_in_vain: bool = False) -> None:
+        """What the member had before; a claim too many is the janitor's, and no reason to leave a refusal unsaid.
+
+        ``is_in_vain``: the address that the Service has is another's, so whoever claimed it a moment before has to give
+        that back as well; but not where the group is served.
+        """
         if asked.is_dry_run:
             return
-        member, after = member_of(asked.candidate), claimed.after
+        member, after, before = member_of(asked.candidate), claimed.after, claimed.before
+        if is_in_vain and before is not None and not before.vip and before.shared == claimed.shared:
+            before = None if is_young(before.claims_of(member), now=self._now()) else before
         if claimed.before is not None and claimed.before.resource_version == after.resource_version:
             # Nothing was written: all of it was there, and may be another request's.
             return
         try:
             for _ in range(_GIVE_BACK_TRIES):
                 metrics.LEDGER_WRITES.labels("give-back").inc()
-                if await self._is_given_back(asked, claimed.before, after):
+                if await self._is_given_back(asked, before, after):
                     return
                 live = await self._store.read(asked.group)
                 is_ours = live is not None and set(live.claims_of(member)) <= set(after.claims_of(member))

@@ -169,7 +169,7 @@ class Claiming:
             await self._writes.give_back(asked, claimed)
             raise
         if not isinstance(outcome, Answer):
-            await self._writes.give_back(asked, claimed)
+            await self._writes.give_back(asked, claimed, is_in_vain=isinstance(outcome, StaleLedger))
         return await self._held_otherwise(asked, *outcome) if isinstance(outcome, _Lost) else outcome
 
     async def _held_already(self, asked: Asked, view: View) -> Answer | AddressIsHeld | None:
@@ -182,6 +182,8 @@ class Claiming:
         for address in _those_it_has_first(asked, addresses_to_lock(asked, view, view.shared(asked))):
             if not _had(asked, address) and not found:
                 return None  # it is locked once it is claimed
+            if view.is_served_on(address, asked):
+                continue
             holder = await self._locks.held_by_another(address, asked.group, asking=asking)
             if holder is not None and not _had(asked, address):
                 # What was wrong before stays as it was; what is new about it must be nobody's yet.
@@ -216,7 +218,7 @@ class Claiming:
                 if leaving is not None:
                     return AddressIsInMotion(leaving)
                 continue
-            if holder is not None:
+            if holder is not None and not view.is_served_on(address, asked):
                 # Somebody has locked what it has since we looked: the next look says whose it is.
                 lost_since = StaleLedger(f"{address} has another holder than a moment ago")
                 return lost_since if _had(asked, address) else _Lost(holder, address)
@@ -312,10 +314,8 @@ def addresses_to_lock(asked: Asked, view: View, shared: SharedValues) -> list[st
     group_has = view.ledger.shared.static_address if view.ledger else ""
     # What this one does not ask for is a matter of the requests that do, and of the janitor.
     wanted = [address for address in (shared.static_address, shared.intended_address) if address in asking]
-    # Where its group lives is no doubt: who is served is not taken out, whoever has the lock.
-    is_known = view.has_accepted(asked)
-    sure = {address for address in wanted if not is_doubtful or (view.ledger and address == view.ledger.vip)}
-    known = {address for address in sure if is_known and (address == group_has or _had(asked, address))}
+    is_known = view.has_accepted(asked) and not is_doubtful
+    known = {address for address in wanted if is_known and (address == group_has or _had(asked, address))}
     return [address for address in wanted if address and address not in known]
 
 

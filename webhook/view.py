@@ -6,7 +6,7 @@ from datetime import datetime
 from starlette.types import Receive
 
 from sharedvip.decide import existing_denials, new_denials
-from sharedvip.ledger import GRACE, Claim, Ledger, group_of, is_accepted, member_of
+from sharedvip.ledger import GRACE, Claim, Ledger, group_of, is_accepted, is_young, member_of
 from sharedvip.model import (
     AddressHolder,
     Denial,
@@ -100,10 +100,17 @@ class View:
         """Whether the ledger knows of a request over another version than the one that this was computed from."""
         return asked.old is not None and is_outdated(self.ledger, asked.old, now=self.at)
 
-    @property
-    def is_claimed_in_vain(self) -> bool:
-        """Whether the group's ledger says the address that is another's, by a claim which is about to be given back."""
-        return self.ledger is not None and self.ledger.shared.static_address in {d.subject for d in self.held_by_others}
+    def is_claimed_in_vain(self, asked: Asked) -> bool:
+        """Whether all that its member claims is young, and with an address that is another's: to be given back."""
+        claims = self.ledger.claims_of(member_of(asked.candidate)) if self.ledger else ()
+        is_told = self.ledger is not None and self.ledger.shared.static_address in {
+            denial.subject for denial in self.held_by_others
+        }
+        return is_told and is_young(claims, now=self.at)
+
+    def is_served_on(self, address: str, asked: Asked) -> bool:
+        """Whether the candidate is accepted where its group lives: it is not taken out, whoever has the lock."""
+        return self.ledger is not None and address == self.ledger.vip and self.has_accepted(asked)
 
     def is_doubtful(self, asked: Asked) -> bool:
         """Whether what the candidate's member holds may just be about to be given back, by a request or the janitor."""

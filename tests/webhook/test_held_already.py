@@ -8,6 +8,7 @@ import pytest
 
 from cluster.api import KubernetesApi
 from cluster.ip_addresses import AddressLocks
+from cluster.shared_vip_documents import SharedVipStatus
 from sharedvip.ledger import GRACE, grow, member_of
 from sharedvip.model import AddressHolder, ServiceView
 from sharedvip.parse import shared_values
@@ -83,8 +84,11 @@ def test_nobody_claims_meanwhile(connection: Connection) -> None:
     connection.tell(whole)
 
 
+@pytest.mark.parametrize("is_claimed", [False, True], ids=["first", "after the janitor"])
 @pytest.mark.parametrize("port", ["53/UDP", "443/TCP"])
-def test_who_is_overtaken_at_the_lock_gives_back_and_looks_again(connection: Connection, port: str) -> None:
+def test_who_is_overtaken_at_the_lock_gives_back_and_looks_again(
+    connection: Connection, port: str, *, is_claimed: bool
+) -> None:
     """Between the look and the claim it became another's; what another request has reserved stays, and no more."""
 
     class LateLook(AddressLocks):
@@ -109,6 +113,8 @@ def test_who_is_overtaken_at_the_lock_gives_back_and_looks_again(connection: Con
         async with replica(api, locks=locks) as one, replica(api) as other:
             scene = locks.scene = Scene(api, connection.namespace, [one, other])
             late = await on_a_strangers_address(scene)
+            if is_claimed:
+                await claim(scene, late)
 
             assert is_in_conflict(await scene.validate(scene.change(late, "80/TCP", "443/TCP")))
             assert await held(scene) == ([], sorted({port, "443/TCP"}, reverse=True))
@@ -160,18 +166,36 @@ def test_a_member_that_is_served_keeps_what_it_has(connection: Connection) -> No
     tell(connection, story)
 
 
-def test_so_does_one_whose_lock_a_hand_gave_away(connection: Connection) -> None:
-    """What it has claimed for long is nobody's to give back; what it claimed a moment ago, it has as well."""
+async def lives(scene: Scene, vip: str) -> None:
+    """The reconciler says where the group is served."""
+    ledger = await scene.ledger()
+    assert ledger is not None
+    status = SharedVipStatus(is_ready=True, reason="Ready", message="", vip=vip)
+    await scene.store.report(ledger.name, status, now=now())
+    await scene.until(lambda: (known := scene.replicas[0].ledgers.get(scene.group())) is not None and known.vip == vip)
+
+
+@pytest.mark.parametrize("is_served", [False, True])
+def test_so_does_one_whose_lock_a_hand_gave_away(connection: Connection, *, is_served: bool) -> None:
+    """What it has claimed for long is nobody's to give back, nor what it claimed a moment ago; served, it gets more."""
 
     async def story(scene: Scene) -> None:
         late = await on_a_strangers_address(scene)
         await claim(scene, late, age=2 * GRACE)
+        if is_served:
+            await lives(scene, late.load_balancer_ip)
         assert messages(await scene.validate(scene.change(late, "80/TCP", "443/TCP"))) == ""
+
+        again = await scene.validate(scene.change(late, "80/TCP", "443/TCP"))
+        assert (messages(again), is_in_conflict(again)) == ("", not is_served)
+        assert await held(scene) == (["80/TCP", "443/TCP"], [])
         ports = '{"spec":{"ports":[{"port":80,"name":"a"},{"port":443,"name":"b"}]}}'
         await connection.kubectl_async("patch", "service", "late", "--type=merge", f"-p={ports}")
 
-        assert is_in_conflict(await scene.validate(scene.change(await scene.live("late"), "80/TCP", "53/UDP")))
-        assert await held(scene) == (["80/TCP", "443/TCP"], ["53/UDP"])
+        other = await scene.validate(scene.change(await scene.live("late"), "80/TCP", "53/UDP"))
+        assert (messages(other), is_in_conflict(other)) == ("", not is_served)
+        claimed, reserved = ["80/TCP", "443/TCP"], ["53/UDP"]
+        assert await held(scene) == ((["53/UDP", *claimed], []) if is_served else (claimed, reserved))
 
     tell(connection, story)
 

@@ -86,16 +86,6 @@ def test_so_does_who_has_it_for_long() -> None:
     assert addresses_to_lock(asked, view(base, [OLD]), shared_values(OLD)) == []
 
 
-def test_who_is_served_on_an_address_is_sure_of_it() -> None:
-    """Whoever has the lock by now: it is not taken out, and what it changes is served."""
-    more = replace(OLD, ports=service("web", "80/TCP", "443/TCP").ports)
-    ledger = Ledger(GROUP, shared_values(OLD), grow(None, more, old=None, now=START), vip=A)
-
-    asked = Asked(replace(OLD, ports=service("web", "80/TCP", "53/UDP").ports), OLD)
-    assert addresses_to_lock(asked, view(ledger, [OLD]), shared_values(OLD)) == []
-    assert addresses_to_lock(asked, view(replace(ledger, vip=C), [OLD]), shared_values(OLD)) == [A]
-
-
 def test_nobody_looks_at_the_lock_of_an_address_that_others_ask_for() -> None:
     """A member was to begin a move, and may just find that the address is another group's: what is that to a port?"""
     api = replace(service("api", "443/TCP", load_balancer_ip=A), uid="api", resource_version="5")
