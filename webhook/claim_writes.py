@@ -14,7 +14,7 @@ import structlog
 from cluster.errors import ClusterError
 from cluster.shared_vips import ClaimRefused, SharedVipStore, StaleLedger
 from sharedvip.ledger import Claim, Ledger, Member, Release, grow, is_young, member_of, reserve
-from sharedvip.model import GroupName, ServiceView, SharedValues
+from sharedvip.model import GroupName, Listener, ServiceView, SharedValues
 from sharedvip.moving import with_heading
 from sharedvip.turning import asked_again
 from webhook import metrics
@@ -116,13 +116,13 @@ class ClaimWrites:
         """What the member had before; a claim too many is the janitor's, and no reason to leave a refusal unsaid.
 
         ``is_in_vain``: the address that the Service has is another's, so whoever claimed it a moment before has to give
-        that back as well; but not where the group is served.
+        that back as well, and no more than reserves what he adds; but not where the group is served on it.
         """
         if asked.is_dry_run:
             return
         member, after, before = member_of(asked.candidate), claimed.after, claimed.before
-        if is_in_vain and before is not None and not before.vip and before.shared == claimed.shared:
-            before = None if is_young(before.claims_of(member), now=self._now()) else before
+        if is_in_vain and before is not None and before.vip not in before.shared.addresses:
+            before = _in_vain(before, asked, now=self._now()) if before.shared == claimed.shared else before
         if claimed.before is not None and claimed.before.resource_version == after.resource_version:
             # Nothing was written: all of it was there, and may be another request's.
             return
@@ -136,7 +136,7 @@ class ClaimWrites:
                 if live is None or not is_ours or live.shared != after.shared:
                     # Another request for the same Service has claimed since: that must not go with ours.
                     return
-                after = live
+                after, before = live, claimed.before if live.vip in live.shared.addresses else before
         except ClusterError as error:
             _log.info("claims.kept", namespace=asked.group.namespace, service=member.service, error=str(error))
 
@@ -181,6 +181,16 @@ class ClaimWrites:
                 "claims.released", namespace=group.namespace, key=group.key, service=member.service, by="admission"
             )
         return is_any_free
+
+
+def _in_vain(ledger: Ledger, asked: Asked, *, now: datetime) -> Ledger:
+    """The ledger without what is young of the member: what is not stored yet stays reserved, as it may still be."""
+    member, stored = member_of(asked.candidate), set(asked.old.listeners) if asked.old else set[Listener]()
+    if not is_young(ledger.claims_of(member), now=now):
+        return ledger
+    others = [claim for claim in ledger.held if claim not in ledger.held_by(member)]
+    coming = [c for c in ledger.held_by(member) if c.is_reserved or c.listener not in stored]
+    return ledger.with_held([*others, *(c._replace(is_reserved=True, heading=None) for c in coming)])
 
 
 def is_of_no_holder(refused: ClaimRefused, holders: Iterable[Member]) -> bool:

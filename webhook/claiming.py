@@ -182,7 +182,7 @@ class Claiming:
         for address in _those_it_has_first(asked, addresses_to_lock(asked, view, view.shared(asked))):
             if not _had(asked, address) and not found:
                 return None  # it is locked once it is claimed
-            if view.is_served_on(address, asked):
+            if _had(asked, address) and view.is_served_on(address, asked):
                 continue
             holder = await self._locks.held_by_another(address, asked.group, asking=asking)
             if holder is not None and not _had(asked, address):
@@ -218,7 +218,7 @@ class Claiming:
                 if leaving is not None:
                     return AddressIsInMotion(leaving)
                 continue
-            if holder is not None and not view.is_served_on(address, asked):
+            if holder is not None and not (_had(asked, address) and view.is_served_on(address, asked)):
                 # Somebody has locked what it has since we looked: the next look says whose it is.
                 lost_since = StaleLedger(f"{address} has another holder than a moment ago")
                 return lost_since if _had(asked, address) else _Lost(holder, address)

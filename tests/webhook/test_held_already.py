@@ -1,6 +1,7 @@
 """A Service whose address only a lock tells to be another's, on the real API server: looked at before it claims."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from cluster.shared_vip_documents import SharedVipStatus
 from sharedvip.ledger import GRACE, grow, member_of
 from sharedvip.model import AddressHolder, ServiceView
 from sharedvip.parse import shared_values
-from tests.builders import KEY
+from tests.builders import KEY, service
 from tests.cluster.connection import Connection
 from tests.webhook.replicas import DEADLINE_SECONDS, Scene, WaitingLocks, messages, now, replica, some_address, tell
 from webhook.answer import Answer, Verdict
@@ -84,10 +85,17 @@ def test_nobody_claims_meanwhile(connection: Connection) -> None:
     connection.tell(whole)
 
 
-@pytest.mark.parametrize("is_claimed", [False, True], ids=["first", "after the janitor"])
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param((), id="first"),
+        pytest.param(("80/TCP",), id="after the janitor"),
+        pytest.param(("80/TCP", "8443/TCP"), id="after another request"),
+    ],
+)
 @pytest.mark.parametrize("port", ["53/UDP", "443/TCP"])
 def test_who_is_overtaken_at_the_lock_gives_back_and_looks_again(
-    connection: Connection, port: str, *, is_claimed: bool
+    connection: Connection, port: str, before: tuple[str, ...]
 ) -> None:
     """Between the look and the claim it became another's; what another request has reserved stays, and no more."""
 
@@ -113,11 +121,12 @@ def test_who_is_overtaken_at_the_lock_gives_back_and_looks_again(
         async with replica(api, locks=locks) as one, replica(api) as other:
             scene = locks.scene = Scene(api, connection.namespace, [one, other])
             late = await on_a_strangers_address(scene)
-            if is_claimed:
-                await claim(scene, late)
+            if before:
+                await claim(scene, replace(late, ports=service("late", *before).ports))
 
             assert is_in_conflict(await scene.validate(scene.change(late, "80/TCP", "443/TCP")))
-            assert await held(scene) == ([], sorted({port, "443/TCP"}, reverse=True))
+            reserved = {port, "443/TCP", *before} - {"80/TCP"}
+            assert await held(scene) == ([], sorted(reserved, key=lambda one: int(one.partition("/")[0])))
 
     connection.tell(whole)
 
@@ -196,6 +205,22 @@ def test_so_does_one_whose_lock_a_hand_gave_away(connection: Connection, *, is_s
         assert (messages(other), is_in_conflict(other)) == ("", not is_served)
         claimed, reserved = ["80/TCP", "443/TCP"], ["53/UDP"]
         assert await held(scene) == ((["53/UDP", *claimed], []) if is_served else (claimed, reserved))
+
+    tell(connection, story)
+
+
+def test_who_is_served_on_an_address_does_not_have_it_for_that(connection: Connection) -> None:
+    """A group without a static address asks for the one that it was given: by then it may be locked for another."""
+
+    async def story(scene: Scene) -> None:
+        given, web = some_address(), await scene.settled("web", "80/TCP")
+        await scene.seen("web")
+        await lives(scene, given)
+        await AddressLocks(scene.api).take(given, scene.group(ELSEWHERE))
+
+        refused = await scene.validate(scene.change(web, "80/TCP", load_balancer_ip=given))
+
+        assert refused.rules == ("static-address-taken",)
 
     tell(connection, story)
 
