@@ -19,6 +19,8 @@ ROUND_LABEL: Final = "soak.sharedvip.dev/round"
 REQUEST_SECONDS: Final = 30.0
 TRY_AGAIN: Final = "try again in a moment"
 """What a refusal says where something is on its way."""
+_CLEAR_SECONDS: Final = 5 * REQUEST_SECONDS
+"""Hundreds of Services, one after the other, by an API server that may have other things to do."""
 _PAUSE_SECONDS: Final = 0.3
 _LONGEST_PAUSE_SECONDS: Final = 2.4
 _TICKETS: Final = itertools.count(1)
@@ -189,7 +191,7 @@ class Arena:
 
     async def clear(self) -> None:
         """Delete every Service of the namespace, in one request that an API server which restarts may get again."""
-        await self.insist(Write("DELETE", self._path(), b""), seconds=REQUEST_SECONDS)
+        await self.insist(Write("DELETE", self._path(), b""), seconds=_CLEAR_SECONDS)
 
     def _path(self, name: str = "") -> str:
         collection = f"/api/v1/namespaces/{self.namespace}/services"
