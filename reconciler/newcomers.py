@@ -19,7 +19,7 @@ from reconciler.locking import Held, Locking
 from reconciler.mover import CLAIM_AGAIN_SECONDS
 from reconciler.ports import ClaimHeldError, ClaimLostError, ClusterError, Kubernetes
 from reconciler.settled import LOOK_AGAIN_SECONDS, Settled, messages, refusals
-from sharedvip.ledger import GRACE, Claim, Ledger, Member, Release, group_of, grow, member_of
+from sharedvip.ledger import GRACE, Claim, Ledger, Member, Release, given_back, group_of, grow, member_of
 from sharedvip.model import Denial, Group, GroupName, ServiceName, ServiceView, SharedValues, Situation
 from sharedvip.moving import claimed_values, with_heading
 from sharedvip.parse import SHARING_KEY_FIELD, shared_values, static_address
@@ -172,18 +172,13 @@ class Newcomers:
         if written is None:
             return
         for member in reversed(accepted):
-            had = before.held_by(member) if before else ()
             for _ in range(_GIVE_BACK_TRIES):
                 live = await self._kubernetes.read_ledger(written.name)
                 if live is None or not _is_as_written(live, member, before=before, written=written):
                     break
                 with contextlib.suppress(ClaimLostError):
                     ours = replace(live, shared=before.shared if before else live.shared)
-                    # What another request has reserved since stays, what was released is gone.
-                    held = {claim.listener for claim in live.held_by(member)}
-                    kept = {claim.listener: claim for claim in had if claim.listener in held}
-                    kept |= {claim.listener: claim for claim in live.reserved_by(member)}
-                    await self._kubernetes.release(ours, Release(member, tuple(sorted(kept.values()))))
+                    await self._kubernetes.release(ours, Release(member, given_back(before, live, member)))
                     break
 
 

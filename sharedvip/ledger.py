@@ -244,6 +244,19 @@ def reserve(
     return tuple(sorted(known.values()))
 
 
+def given_back(before: Ledger | None, live: Ledger, member: Member) -> tuple[Claim, ...]:
+    """What a member is to hold once a claim is given back, sorted by listener.
+
+    Args:
+        before: As it was claimed over, None: there was no ledger.
+        live: As it is now. What another request has reserved since stays; what was released since is not brought back.
+        member: Whose claim it was.
+    """
+    held = {claim.listener for claim in live.held_by(member)}
+    had = {c.listener: c for c in (before.held_by(member) if before else ()) if c.listener in held}
+    return tuple(sorted((had | {claim.listener: claim for claim in live.reserved_by(member)}).values()))
+
+
 def confirmed_claims(ledger: Ledger, services: Iterable[ServiceView]) -> frozenset[Claim]:
     """The claims, reserved ones too, whose listener the world shows: once shown, its absence means it was given up."""
     shown = {(member_of(s), listener) for s in services if s.is_in(ledger.name) for listener in s.listeners}

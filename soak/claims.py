@@ -78,8 +78,10 @@ async def refused_later(rig: Rig, arena: Arena, *, is_waited_for: bool, result: 
         result.expect(done.is_done, f"after {waited:.0f} s: {done.text}")
         result.expect(waited > GRACE.total_seconds(), f"a claim was released after {waited:.0f} s, before its grace")
         if _ADDRESS in {static_address(stored) for stored in await arena.services()}:
-            # It was mutated in the last second of the grace, and inherited what its group still claimed.
+            # It was mutated in the last moment of the grace, and inherited what its group still claimed: so it has it.
             result.counts["inherited the address"] += 1
+            taken = await arena.send(elsewhere)
+            result.expect(taken.is_refused, f"an address that was inherited was given to another group: {taken}")
             await arena.delete("next")
         moved, waited = await arena.insist(elsewhere, seconds=_PATIENCE_SECONDS), time.monotonic() - begun
         result.counts["seconds until its address was free"] = round(waited)

@@ -149,14 +149,20 @@ class Storm:
 
         async def run(trial: Trial) -> None:
             arena = await trial.arena(name)
-            lanes = _STORM_LANES if self.insist_seconds else _LANES
+            run_one = partial(
+                run_race,
+                arena=arena,
+                rounds=-(-trial.rounds // len(races)),
+                result=trial.result,
+                insist_seconds=self.insist_seconds,
+                lanes=_STORM_LANES if self.insist_seconds else _LANES,
+                blows=self.blows,
+            )
             async with storms.raging(self.rages(trial.rig, arena, trial.result)):
                 for race in races:
                     # What strikes all that is there strikes this race's.
                     await arena.clear()
-                    rounds = -(-trial.rounds // len(races))
-                    insist = self.insist_seconds
-                    await run_race(race, arena, rounds=rounds, result=trial.result, insist_seconds=insist, lanes=lanes)
+                    await run_one(race)
                 await storms.until_struck(trial.result, self.blows)
             # Who looks around expects a janitor: one that a storm has cut off leads again when its Lease has run out.
             await trial.rig.janitor_leads()

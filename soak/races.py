@@ -186,7 +186,14 @@ RACES: Final = (
 
 
 async def run_race(
-    race: Race, arena: Arena, *, rounds: int, result: Result, insist_seconds: float = 0.0, lanes: int = 1
+    race: Race,
+    arena: Arena,
+    *,
+    rounds: int,
+    result: Result,
+    insist_seconds: float = 0.0,
+    lanes: int = 1,
+    blows: str = "",
 ) -> None:
     """Run rounds, and judge each by what is stored.
 
@@ -197,13 +204,17 @@ async def run_race(
         result: Filled.
         insist_seconds: How long a writer without a final answer goes on asking; 0: each asks once.
         lanes: How many rounds at once, each in a group of its own: losers wait for winners, and that is time.
+        blows: What a storm's blows are counted by; the rounds in which one fell are counted too.
     """
     all_tickets = [arena.ticket() for _ in range(rounds)]
     tickets, kept = iter(all_tickets), all_tickets[-KEPT_ROUNDS:]
 
     async def lane() -> None:
         for ticket in tickets:
+            before = result.counts[blows] if blows else 0
             await run_round(race, arena, ticket=ticket, result=result, insist_seconds=insist_seconds)
+            if blows and result.counts[blows] > before:
+                result.counts["rounds struck"] += 1
             if ticket not in kept:
                 await arena.delete_round(ticket)
 

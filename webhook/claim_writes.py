@@ -13,7 +13,7 @@ import structlog
 
 from cluster.errors import ClusterError
 from cluster.shared_vips import ClaimRefused, SharedVipStore, StaleLedger
-from sharedvip.ledger import Claim, Ledger, Member, Release, grow, is_young, member_of, reserve
+from sharedvip.ledger import Claim, Ledger, Member, Release, given_back, grow, is_young, member_of, reserve
 from sharedvip.model import GroupName, Listener, ServiceView, SharedValues
 from sharedvip.moving import with_heading
 from sharedvip.turning import asked_again
@@ -136,22 +136,19 @@ class ClaimWrites:
                 if live is None or not is_ours or live.shared != after.shared:
                     # Another request for the same Service has claimed since: that must not go with ours.
                     return
-                after, before = live, claimed.before if live.vip in live.shared.addresses else before
+                after = live
         except ClusterError as error:
             _log.info("claims.kept", namespace=asked.group.namespace, service=member.service, error=str(error))
 
     async def _is_given_back(self, asked: Asked, before: Ledger | None, after: Ledger) -> bool:
-        """False: it was written meanwhile. What another request has reserved since stays, what was released is gone."""
+        """False: it was written meanwhile."""
         member, shared = member_of(asked.candidate), before.shared if before else SharedValues()
-        held = {claim.listener for claim in after.held_by(member)}
-        had = (claim for claim in (before.held_by(member) if before else ()) if claim.listener in held)
-        kept = {claim.listener: claim for claim in had} | {c.listener: c for c in after.reserved_by(member)}
+        kept = given_back(before, after, member)
         # A create has a uid, and so a field manager, of its own: there is nobody to tell apart.
         version = after.resource_version if asked.old is not None else ""
         try:
             if kept:
-                claims = tuple(sorted(kept.values()))
-                await self._store.claim(asked.group, member, shared=shared, claims=claims, resource_version=version)
+                await self._store.claim(asked.group, member, shared=shared, claims=kept, resource_version=version)
             else:
                 await self._store.leave(asked.group, member, resource_version=version)
         except StaleLedger:
