@@ -14,6 +14,7 @@ from sharedvip.ledger import (
     Member,
     Release,
     confirmed_claims,
+    given_back,
     grow,
     is_accepted,
     member_of,
@@ -336,3 +337,18 @@ def test_growing_keeps_old_and_new_possible(old: ServiceView, candidate: Service
     assert set(held) >= (set(old.listeners) - theirs) | set(candidate.listeners)
     assert not set(held) & (theirs - set(candidate.listeners))
     assert {c[:3] for c in grown} >= {c[:3] for c in book.claims_of(member_of(candidate))}
+
+
+# --- what is given back
+
+
+def test_what_was_claimed_before_is_given_back_and_what_came_since_stays() -> None:
+    """Another request has reserved a listener; what was released meanwhile is nobody's any more."""
+    before = ledger(claim("80/TCP"), claim("81/TCP"))
+    came = claim("53/UDP")._replace(is_reserved=True)
+    live = ledger(*(one._replace(claimed_at=LATER) for one in before.claims[:1]), claim("443/TCP"), came)
+    live = live.with_held([*live.claims, came])
+    (kept, _), member = before.claims, Member(came.service, came.uid)
+
+    assert given_back(before, live, member) == (came, kept)
+    assert given_back(None, live, member) == (came,)

@@ -263,3 +263,23 @@ def test_a_member_of_another_group_that_came_past_admission_is_in_nobodys_way(
         assert messages(await scene.validate(scene.new("api", "443/TCP", load_balancer_ip=address))) == ""
 
     tell(connection, story)
+
+
+def test_who_has_left_one_of_many_with_the_address_holds_it(connection: Connection) -> None:
+    """Past admission, unseen, and behind more members of another group than are looked at at once."""
+
+    async def story(scene: Scene) -> None:
+        address = some_address()
+        for number in range(17):
+            name = f"late-{number:02}"
+            await scene.stored(name, f"{8000 + number}/TCP", key=OTHER, loadBalancerIP=address)
+            await scene.seen(name)
+        scene.replicas[0].freeze()
+        await scene.settled("web", "80/TCP", loadBalancerIP=address)
+        await AddressLocks(scene.api).take(address, scene.group())
+        await connection.kubectl_async("annotate", "service", "late-16", f"{SHARED_VIP}-")
+
+        said = messages(await scene.validate(scene.new("api", "443/TCP", load_balancer_ip=address)))
+        assert "is already held by Service 'late-16'" in said
+
+    tell(connection, story)

@@ -1,6 +1,7 @@
 """A Service whose address only a lock tells to be another's, on the real API server: looked at before it claims."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
@@ -11,7 +12,7 @@ from cluster.api import KubernetesApi
 from cluster.ip_addresses import AddressLocks
 from cluster.shared_vip_documents import SharedVipStatus
 from sharedvip.ledger import GRACE, grow, member_of
-from sharedvip.model import AddressHolder, ServiceView
+from sharedvip.model import AddressHolder, ServiceView, SharedValues
 from sharedvip.parse import shared_values
 from tests.builders import KEY, service
 from tests.cluster.connection import Connection
@@ -33,9 +34,9 @@ async def on_a_strangers_address(scene: Scene) -> ServiceView:
     return late
 
 
-async def claim(scene: Scene, view: ServiceView, *, age: timedelta = timedelta()) -> None:
-    """All that a Service asks for, by somebody else."""
-    claims = grow(None, view, old=None, now=now() - age)
+async def claim(scene: Scene, view: ServiceView, *, age: timedelta = timedelta(), **said: Any) -> None:  # noqa: ANN401 - a claim's fields
+    """All that a Service asks for, by somebody else, so long ago; ``said``: what else its claims say."""
+    claims = tuple(one._replace(**said) for one in grow(None, view, old=None, now=now() - age))
     await scene.store.claim(scene.group(), member_of(view), shared=shared_values(view), claims=claims)
     await scene.until(lambda: scene.cached_claims() == claims)
 
@@ -85,6 +86,26 @@ def test_nobody_claims_meanwhile(connection: Connection) -> None:
     connection.tell(whole)
 
 
+class LateLook(AddressLocks):
+    """At first it has nothing to tell; then another request for the Service may add a port."""
+
+    scene: Scene
+    adding = ""
+    looks = 0
+
+    async def held_by_another(self, *args: Any, **words: Any) -> AddressHolder | None:  # noqa: ANN401 - as it is called
+        """As ``AddressLocks``."""
+        self.looks += 1
+        return await super().held_by_another(*args, **words) if self.looks > 1 else None
+
+    async def take(self, *args: Any, **words: Any) -> AddressHolder | None:  # noqa: ANN401 - as it is called
+        """As ``AddressLocks``."""
+        if self.adding:
+            late = await self.scene.live("late")
+            assert is_in_conflict(await self.scene.validate(self.scene.change(late, "80/TCP", self.adding), by=1))
+        return await super().take(*args, **words)
+
+
 @pytest.mark.parametrize(
     "before",
     [
@@ -99,34 +120,60 @@ def test_who_is_overtaken_at_the_lock_gives_back_and_looks_again(
 ) -> None:
     """Between the look and the claim it became another's; what another request has reserved stays, and no more."""
 
-    class LateLook(AddressLocks):
-        """At first it has nothing to tell; then another request for the Service adds a port."""
-
-        scene: Scene
-        looks = 0
-
-        async def held_by_another(self, *args: Any, **words: Any) -> AddressHolder | None:  # noqa: ANN401 - as it is called
-            """As ``AddressLocks``."""
-            self.looks += 1
-            return await super().held_by_another(*args, **words) if self.looks > 1 else None
-
-        async def take(self, *args: Any, **words: Any) -> AddressHolder | None:  # noqa: ANN401 - as it is called
-            """As ``AddressLocks``."""
-            late = await self.scene.live("late")
-            assert is_in_conflict(await self.scene.validate(self.scene.change(late, "80/TCP", port), by=1))
-            return await super().take(*args, **words)
-
     async def whole(api: KubernetesApi) -> None:
         locks = LateLook(api)
         async with replica(api, locks=locks) as one, replica(api) as other:
             scene = locks.scene = Scene(api, connection.namespace, [one, other])
-            late = await on_a_strangers_address(scene)
+            locks.adding, late = port, await on_a_strangers_address(scene)
             if before:
                 await claim(scene, replace(late, ports=service("late", *before).ports))
 
             assert is_in_conflict(await scene.validate(scene.change(late, "80/TCP", "443/TCP")))
             reserved = {port, "443/TCP", *before} - {"80/TCP"}
             assert await held(scene) == ([], sorted(reserved, key=lambda one: int(one.partition("/")[0])))
+
+    connection.tell(whole)
+
+
+async def _has_a_setting_and_is_served(scene: Scene, late: ServiceView) -> SharedValues:
+    """By an update that is on its way, so that it is not accepted as it is stored."""
+    asked = replace(late, infra_setting="fast")
+    await claim(scene, asked, replaces=late.resource_version)
+    await lives(scene, late.load_balancer_ip)
+    return shared_values(asked)
+
+
+async def _had_another_address(scene: Scene, late: ServiceView) -> SharedValues:
+    """A moment ago, when it was created; its own was changed past admission."""
+    made = replace(late, load_balancer_ip=some_address())
+    await claim(scene, made)
+    return shared_values(made)
+
+
+async def _is_a_member_for_long(scene: Scene, late: ServiceView) -> SharedValues:
+    """Of a group that has lost its lock; it was asked for a moment ago, so that it is looked at."""
+    await claim(scene, late, age=2 * GRACE, asked_at=now())
+    return shared_values(late)
+
+
+@pytest.mark.parametrize("stage", [_has_a_setting_and_is_served, _had_another_address, _is_a_member_for_long])
+def test_what_is_no_part_of_it_is_given_back_whole(
+    connection: Connection, stage: Callable[[Scene, ServiceView], Awaitable[SharedValues]]
+) -> None:
+    """Who is served, has another address, or has been in for long, does not lose that with what was in vain."""
+
+    async def whole(api: KubernetesApi) -> None:
+        locks = LateLook(api)
+        async with replica(api, locks=locks) as one:
+            scene = locks.scene = Scene(api, connection.namespace, [one])
+            late = await on_a_strangers_address(scene)
+            shared = await stage(scene, late)
+
+            assert is_in_conflict(await scene.validate(scene.change(late, "80/TCP", "443/TCP")))
+            ledger = await scene.ledger()
+            assert ledger is not None
+            assert (ledger.shared, locks.looks) == (shared, 2)
+            assert await held(scene) == (["80/TCP"], ["443/TCP"])
 
     connection.tell(whole)
 
