@@ -11,6 +11,7 @@ import pytest
 from cluster.api import KubernetesApi
 from cluster.ip_addresses import AddressLocks
 from cluster.shared_vip_documents import SharedVipStatus
+from sharedvip.annotations import INTENDED_ADDRESS
 from sharedvip.ledger import GRACE, grow, member_of
 from sharedvip.model import AddressHolder, ServiceView, SharedValues
 from sharedvip.parse import shared_values
@@ -272,17 +273,42 @@ def test_who_is_served_on_an_address_does_not_have_it_for_that(connection: Conne
     tell(connection, story)
 
 
+async def is_built(scene: Scene) -> None:
+    """By our reconciler: the group may be moved."""
+    ledger = await scene.ledger()
+    assert ledger is not None
+    await scene.store.put_finalizer(ledger)
+    group = scene.group()
+    await scene.until(lambda: (known := scene.replicas[0].ledgers.get(group)) is not None and known.has_finalizer)
+
+
+def test_where_it_is_bound_for_a_strangers_address_no_other_is_locked(connection: Connection) -> None:
+    """What it has is looked at first, also where it only intends it: a new one would be locked for nothing."""
+
+    async def story(scene: Scene) -> None:
+        stranger, fresh = some_address(), some_address()
+        await AddressLocks(scene.api).take(stranger, scene.group(ELSEWHERE))
+        await scene.settled("late", "80/TCP", loadBalancerIP=some_address())
+        await is_built(scene)
+        await connection.kubectl_async("annotate", "service", "late", f"{INTENDED_ADDRESS}={stranger}")
+        asked = scene.change(await scene.live("late"), "80/TCP", load_balancer_ip=fresh, intended_address=stranger)
+
+        answer = await scene.validate(asked)
+
+        assert answer.verdict is Verdict.ALLOWED
+        assert any(f"still in conflict, metadata.annotations[{INTENDED_ADDRESS}]" in one for one in answer.warnings)
+        assert await scene.lock_of(fresh) is None
+
+    tell(connection, story)
+
+
 def test_what_is_new_about_it_must_be_nobodys(connection: Connection) -> None:
     """Its own address stays in conflict as it was; the one that it is to move to was not there before."""
 
     async def story(scene: Scene) -> None:
         late, other = await on_a_strangers_address(scene), some_address()
         await claim(scene, late)
-        ledger = await scene.ledger()
-        assert ledger is not None
-        await scene.store.put_finalizer(ledger)
-        group = scene.group()
-        await scene.until(lambda: (known := scene.replicas[0].ledgers.get(group)) is not None and known.has_finalizer)
+        await is_built(scene)
         moving = scene.change(late, "80/TCP", intended_address=other)
         assert is_in_conflict(await scene.validate(moving))
 
